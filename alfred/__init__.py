@@ -1,0 +1,3 @@
+"""ALFred finds abnormal human behaviour on fixed cameras, with people in the loop. Imports neither Django nor Celery."""
+
+__version__ = "0.1.0"

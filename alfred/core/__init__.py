@@ -1,0 +1,1 @@
+"""Numbers only: rates, thresholds, intervals, sampling, membership. numpy in, numpy out; no path, row or device."""

@@ -1,0 +1,1 @@
+"""Video → tracked poses. One file an extractor; `registry` names them; `base` is what each must offer."""
