@@ -1,1 +1,4 @@
-"""Numbers only: rates, thresholds, intervals, sampling, membership. numpy in, numpy out; no path, row or device."""
+"""Numbers only: rates, thresholds, intervals, sampling, membership.
+
+numpy in, numpy out; no path, row or device.
+"""

@@ -1,1 +1,4 @@
-"""Detectors score windows of poses; one folder a detector, one registry, one Protocol. Runs without Django."""
+"""Detectors score windows of poses: one folder a detector, one registry, one Protocol.
+
+Runs without Django.
+"""

@@ -19,7 +19,7 @@ Cancelled = Callable[[], bool]
 """Asked between steps; True ends the training with `Cancellation`."""
 
 
-class Cancellation(Exception):  # noqa: N818 - it is a wish, not an error
+class Cancellation(Exception):
     """Training was asked to stop."""
 
 

@@ -27,7 +27,8 @@ class MissingWeightsError(Exception):
 
 
 class PoseExtractor(Protocol):
-    """Decodes a video file and tracks the people in it. Built with its settings; holds its model between files.
+    """Decodes a video file and tracks the people in it. Built with its settings; holds its model between
+    files.
 
     `name` and `info()` go into the record of what made the poses: same settings, same file → same poses.
     """
@@ -41,8 +42,8 @@ class PoseExtractor(Protocol):
     def extract(self, path: Path) -> Iterator[Chunk]:
         """Yield chunks of at most a few hundred frames in time order; memory does not grow with the file.
 
-        Track numbers are unique over the file. PTS are the frames' own (variable frame rate is real), relative to
-        the first frame. Keypoints are in pixels of the upright picture (after the file's rotation).
-        Raises `alfred.video.probe.BadVideo` when the file stops being readable.
+        Track numbers are unique over the file. PTS are the frames' own (variable frame rate is real),
+        relative to the first frame. Keypoints are in pixels of the upright picture (after the file's
+        rotation). Raises `alfred.video.probe.BadVideo` when the file stops being readable.
         """
         ...

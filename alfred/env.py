@@ -1,0 +1,87 @@
+"""Strict readers of the environment: a wrong value stops the start and names the variable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+class BadSetting(Exception):
+    """An environment variable holds something this program cannot use."""
+
+
+def text(name: str, default: str = "", choices: tuple[str, ...] = ()) -> str:
+    """The variable, or `default`; one of `choices` where given. NAME_FILE names a file that holds it (secrets)."""
+    value = os.environ.get(name)
+    file = os.environ.get(f"{name}_FILE")
+    if value is None and file:
+        try:
+            value = Path(file).read_text().strip()
+        except OSError as error:
+            raise BadSetting(f"{name}_FILE: {error}") from None
+    value = default if value is None or value == "" else value
+    if choices and value not in choices:
+        raise BadSetting(f"{name}={value!r}: use one of {', '.join(choices)}")
+    return value
+
+
+def flag(name: str, default: bool = False) -> bool:
+    """1, true, yes, on / 0, false, no, off."""
+    value = os.environ.get(name, "").lower()
+    if value == "":
+        return default
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    raise BadSetting(f"{name}={value!r}: use 1 or 0")
+
+
+def number(name: str, default: int, low: int = 0, high: int = 2**31) -> int:
+    """A whole number between low and high."""
+    value = os.environ.get(name, "")
+    if value == "":
+        return default
+    try:
+        found = int(value)
+    except ValueError:
+        raise BadSetting(f"{name}={value!r}: use a whole number") from None
+    if not low <= found <= high:
+        raise BadSetting(f"{name}={found}: use a number from {low} to {high}")
+    return found
+
+
+def folder(name: str, default: Path) -> Path:
+    """A folder's absolute path."""
+    return Path(os.environ.get(name) or default).expanduser().resolve()
+
+
+def database(url: str) -> dict[str, str | int]:
+    """postgresql://user:password@host:port/name?host=/socket/folder → Django's DATABASES entry."""
+    try:
+        parts = urlsplit(url)
+        port: str | int = parts.port or ""
+    except ValueError as error:
+        raise BadSetting(f"DATABASE_URL: {error}") from None
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise BadSetting("DATABASE_URL: use postgresql://user:password@host/name")
+    name = parts.path.lstrip("/")
+    if not name:
+        raise BadSetting("DATABASE_URL: the database's name is missing")
+    query = parse_qs(parts.query)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(name),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": query.get("host", [parts.hostname or ""])[0],
+        "PORT": port,
+    }
+
+
+def broker(url: str) -> str:
+    """A broker URL Celery can use with this product: RabbitMQ, or Redis / Valkey."""
+    if not url.startswith(("amqp://", "amqps://", "redis://", "rediss://", "redis+socket://")):
+        raise BadSetting("CELERY_BROKER_URL: use amqp://… (RabbitMQ) or redis://… (Redis, Valkey)")
+    return url

@@ -1,0 +1,97 @@
+"""Starts everything an installation needs on this machine, in order, and stops it in reverse."""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+
+from alfred.embedded.instance import StateDir
+from alfred.embedded.postgres import Postgres
+from alfred.embedded.supervisor import Child, Supervisor
+from alfred.embedded.valkey import Valkey
+
+WORKERS = {"pose": "pose,camera", "score": "score", "train": "train", "io": "io"}
+
+
+class Stack:
+    """Embedded services (where no server is configured), the web process, workers, the clock."""
+
+    def __init__(self, say: Callable[[str], None], host: str, port: int) -> None:
+        self.say = say
+        self.host, self.port = host, port
+        self.url = f"http://{host}:{port}/"
+        self.state = StateDir(settings.STATE_DIR)
+        self.supervisor = Supervisor(self.state.log, say)
+
+    def claim(self) -> None:
+        """Be the one instance of this state folder. Raises AlreadyRunning."""
+        self.state.claim(self.url)
+
+    def start_services(self) -> None:
+        """PostgreSQL and Valkey, then the schema and the static files."""
+        if not os.environ.get("DATABASE_URL"):
+            self.postgres = Postgres(settings.STATE_DIR / "postgres")
+            self.supervisor.add_service("PostgreSQL", self.postgres)
+        if not os.environ.get("CELERY_BROKER_URL"):
+            self.supervisor.add_service("Valkey", Valkey(settings.STATE_DIR / "valkey"))
+        self.supervisor.start()
+        if not os.environ.get("DATABASE_URL"):
+            self.postgres.create_database("alfred")
+        call_command("migrate", verbosity=0)
+        call_command("collectstatic", interactive=False, verbosity=0)
+
+    def start_processes(self, *, web: bool = True, stop: Callable[[], bool] = lambda: False) -> None:
+        """Workers and the clock, and the web process unless nobody looks."""
+        for name, queues in WORKERS.items():
+            self.supervisor.add(_worker(name, queues))
+        self.supervisor.add(
+            Child(
+                "clock",
+                [*_celery(), "beat", "-l", "WARNING", "-s", str(self.state.run / "clock"), "--pidfile="],
+            )
+        )
+        if web:
+            self.supervisor.add(Child("web", self._web(), ready=self._answers, ready_timeout=60))
+        self.supervisor.start(stop)
+
+    def stop(self) -> None:
+        """Everything in reverse order; nothing stays behind."""
+        self.supervisor.stop()
+        self.state.release()
+
+    def _web(self) -> list[str]:
+        return [
+            sys.executable, "-m", "granian", "--interface", "asginl", "--host", self.host, "--port", str(self.port),
+            "--workers", "1", "--no-ws", "--log-level", "warning", "alfred.asgi:application",
+        ]  # fmt: skip
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}healthz", timeout=2) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def _celery() -> list[str]:
+    return [sys.executable, "-m", "celery", "-A", "workers.celery"]
+
+
+def _worker(name: str, queues: str) -> Child:
+    argv = [
+        *_celery(), "worker", "-n", f"{name}@%h", "-Q", queues, "-P", "threads", "-c", "1", "-l", "WARNING",
+        "--without-gossip", "--without-mingle",
+    ]  # fmt: skip
+    return Child(f"worker-{name}", argv, stop_timeout=10.0)
+
+
+def project_root() -> Path:
+    """Where manage.py lies."""
+    return Path(settings.BASE)

@@ -1,0 +1,53 @@
+"""A camera: what is normal is decided here, camera by camera."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+
+class Camera(models.Model):
+    """A fixed view. Its policies are plain columns; what it learned stands in rows that point here."""
+
+    class Privacy(models.TextChoices):
+        POSES_ONLY = "poses_only", "poses only: pixels are thrown away"
+        VIDEO = "video", "keep the video under the poses"
+
+    class SliceBy(models.TextChoices):
+        DAY = "day", "a slice closes at local midnight"
+        IMPORTED = "imported", "one slice per imported number (ingest --slice k)"
+
+    name = models.CharField(max_length=80, unique=True)
+    slug = models.SlugField(max_length=60, unique=True)
+    time_zone = models.CharField(max_length=64, default="UTC")
+    privacy = models.CharField(max_length=12, choices=Privacy.choices, default=Privacy.POSES_ONLY)
+    slice_by = models.CharField(max_length=12, choices=SliceBy.choices, default=SliceBy.DAY)
+    detector = models.CharField(max_length=40, default="stg_nf")
+    methodology = models.CharField(max_length=20, default="active_learning")
+    review_budget = models.PositiveIntegerField(default=300, help_text="segments asked per slice (day)")
+    alert_share = models.FloatField(
+        default=0.05,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        help_text="alert budget: the share of normal segments that may be flagged while too few anomalies are known",
+    )
+    val_min = models.PositiveIntegerField(
+        default=50, help_text="confirmed segments a class for a complete validation set"
+    )
+    is_simulated = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(alert_share__gte=0, alert_share__lte=1), name="alert_share_is_a_share"
+            )
+        ]
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def kind(self) -> str:
+        """What the data is, said wherever its figures show."""
+        return "simulated" if self.is_simulated else "real"

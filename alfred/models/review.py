@@ -1,0 +1,129 @@
+"""The queue: who was drawn and why, events, leases, verdicts."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from alfred.models.cameras import Camera
+from alfred.models.detectors import Deployment
+from alfred.models.footage import Recording, Slice
+from alfred.models.people import User
+from alfred.models.poses import Segment
+
+
+class Lane(models.TextChoices):
+    WARMUP = "warmup", "warm-up"
+    REVIEW = "review", "review"
+    AUDIT = "audit", "audit"
+    SECOND = "second", "second look"
+    ALERT = "alert", "alert"
+
+
+class Candidate(models.Model):
+    """A segment that could have been asked in a draw: its stratum and inclusion probability, asked or not."""
+
+    segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="candidacies")
+    slice = models.ForeignKey(Slice, on_delete=models.PROTECT, null=True)
+    deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT)
+    lane = models.CharField(max_length=8, choices=Lane.choices)
+    stratum = models.PositiveSmallIntegerField(default=0)
+    probability = models.FloatField(help_text="π: the chance this segment had of being asked in this draw")
+    asked = models.BooleanField()
+    seed = models.BigIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["segment", "lane"], name="drawn_once_a_lane"),
+            models.CheckConstraint(condition=Q(probability__gte=0, probability__lte=1), name="probability_is_one"),
+            models.CheckConstraint(condition=Q(asked=False) | Q(probability__gt=0), name="asked_had_a_chance"),
+        ]
+        indexes = [models.Index(fields=["slice", "lane", "asked"], name="candidate_slice_lane")]
+
+
+class Event(models.Model):
+    """What one screen shows. Its state is the queue's; what people said stands in verdicts."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "open"
+        DECIDED = "decided", "decided"
+        HELD = "held", "for a supervisor"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="events")
+    recording = models.ForeignKey(Recording, on_delete=models.PROTECT)
+    slice = models.ForeignKey(Slice, on_delete=models.PROTECT, null=True)
+    lane = models.CharField(max_length=8, choices=Lane.choices)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
+    place = models.FloatField(help_text="order in the queue: seeded random, the same for every lane")
+    start_pts = models.FloatField(help_text="of what is asked; the screen adds 1 s before and after")
+    end_pts = models.FloatField()
+    peak_pts = models.FloatField()
+    segments = models.ManyToManyField(Segment, through="EventSegment", related_name="events")
+    opened_at = models.DateTimeField(auto_now_add=True)
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["camera", "place"], condition=Q(state="open"), name="event_open"),
+            models.Index(fields=["slice", "lane"], name="event_slice_lane"),
+        ]
+
+
+class EventSegment(models.Model):
+    """A segment asked by an event. In one event only, per lane."""
+
+    event = models.ForeignKey(Event, on_delete=models.PROTECT)
+    segment = models.ForeignKey(Segment, on_delete=models.PROTECT)
+    lane = models.CharField(max_length=8, choices=Lane.choices)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["segment", "lane"], name="asked_once_a_lane")]
+
+
+class Lease(models.Model):
+    """Who is looking at an event now. One live lease an event; an expired one is released by whoever takes it next."""
+
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="leases")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="leases")
+    taken_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    released_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event"], condition=Q(released_at__isnull=True), name="one_live_lease_an_event"
+            )
+        ]
+        indexes = [models.Index(fields=["user"], condition=Q(released_at__isnull=True), name="lease_live_user")]
+
+
+class Answer(models.TextChoices):
+    NORMAL = "normal", "normal"
+    ANOMALY = "anomaly", "anomaly"
+    UNSURE = "unsure", "unsure"
+    SKIP = "skip", "skip"
+    UNDO = "undo", "undone"
+
+
+class Verdict(models.Model):
+    """What a person said of a segment. Append-only: an undo or correction is a new row that supersedes."""
+
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="verdicts")
+    segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="verdicts")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="verdicts")
+    answer = models.CharField(max_length=8, choices=Answer.choices)
+    second = models.BooleanField(default=False, help_text="given although another person had decided the event")
+    supersedes = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="superseded_by")
+    key = models.UUIDField(help_text="idempotency key of the request: the same key writes once")
+    active_ms = models.PositiveIntegerField(default=0)
+    scripted = models.BooleanField(default=False, help_text="given by the demo's scripted reviewer, not by a person")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["key", "segment"], name="a_key_writes_once")]
+        indexes = [models.Index(fields=["user", "-created_at"], name="verdict_user_recent")]

@@ -1,0 +1,141 @@
+"""Jobs: the row is the truth, a message is only a nudge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection, models, transaction
+from django.db.models import F
+from django.utils import timezone
+
+MAX_ATTEMPTS = 3
+
+nudge: Callable[[Job], None] | None = None
+"""Set by the workers app: tells a worker that a job is waiting. Losing the call loses time, never work."""
+
+
+class StaleAttemptError(Exception):
+    """The present attempt of the job is no longer the one in force; its result must not be stored."""
+
+
+class Job(models.Model):
+    """One piece of long work on one row. Claimed by compare-and-set; fenced by its attempt number."""
+
+    class Kind(models.TextChoices):
+        EXTRACT = "extract", "extract poses"
+        SCORE = "score", "score"
+        CALIBRATE = "calibrate", "calibrate the threshold"
+        ROUND = "round", "run round"
+        RENDITION = "rendition", "make playable video"
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "waiting"
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+        CANCELLED = "cancelled", "cancelled"
+
+    LIVE = (State.QUEUED, State.RUNNING)
+
+    camera = models.ForeignKey("alfred.Camera", on_delete=models.PROTECT, related_name="jobs")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    subject = models.BigIntegerField(help_text="id of the recording or round it works on")
+    key = models.CharField(max_length=80, unique=True, help_text="idempotency: the same work is queued once")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    worker = models.CharField(max_length=120, blank=True, help_text="host:pid of the process that claimed it")
+    heartbeat_at = models.DateTimeField(null=True)
+    not_before = models.DateTimeField(null=True, help_text="back-off after a passing fault")
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    stage = models.CharField(max_length=200, blank=True)
+    error = models.TextField(blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["state", "heartbeat_at"],
+                condition=models.Q(state__in=["queued", "running"]),
+                name="job_live",
+            ),
+            models.Index(fields=["kind", "subject"], name="job_subject"),
+            models.Index(fields=["camera", "state"], name="job_camera_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in self.LIVE
+
+    @property
+    def percent(self) -> int:
+        return min(100, round(100 * self.done / self.total)) if self.total else 0
+
+    @property
+    def seconds_left(self) -> int | None:
+        """Time left at the pace so far; None until there is something to go by."""
+        if self.state != self.State.RUNNING or not self.started_at or self.done <= 0 or self.total <= 0:
+            return None
+        spent = (timezone.now() - self.started_at).total_seconds()
+        return max(0, round(spent * (self.total - self.done) / self.done))
+
+    def claim(self, worker: str) -> bool:
+        """Own the job: True for exactly one of any number of callers."""
+        now = timezone.now()
+        won = Job.objects.filter(pk=self.pk, state=self.State.QUEUED, cancel_requested=False).update(
+            state=self.State.RUNNING,
+            attempts=F("attempts") + 1,
+            worker=worker,
+            heartbeat_at=now,
+            started_at=now,
+            done=0,
+            total=0,
+            stage="",
+        )
+        if won:
+            self.refresh_from_db()
+        return won == 1
+
+
+def queue(camera_id: int, kind: Job.Kind, subject: int, key: str = "") -> Job:
+    """Put work down once per key (by default one job a kind and subject) and nudge a worker after commit."""
+    job, made = Job.objects.get_or_create(
+        key=key or f"{kind}:{subject}", defaults={"camera_id": camera_id, "kind": kind, "subject": subject}
+    )
+    if made:
+        after_commit(job)
+    return job
+
+
+def after_commit(job: Job) -> None:
+    """Tell a worker, once the row can be seen."""
+
+    def tell() -> None:
+        announce(job)
+        if nudge:
+            nudge(job)
+
+    transaction.on_commit(tell)
+
+
+def fence(job_id: int, attempt: int) -> Job:
+    """Lock the job's row inside the transaction that stores its result; refuse a stale attempt."""
+    job = Job.objects.select_for_update().filter(pk=job_id, attempts=attempt, state=Job.State.RUNNING).first()
+    if job is None or job.cancel_requested:
+        raise StaleAttemptError(f"job {job_id}: attempt {attempt} is no longer in force")
+    return job
+
+
+def announce(job: Job, **extra: Any) -> None:
+    """NOTIFY listeners (progress streams) of the job's present state."""
+    payload = {"job": job.pk, "kind": job.kind, "subject": job.subject, "camera": job.camera_id, **extra}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify('alfred_job', %s)", [json.dumps(payload)])

@@ -1,0 +1,140 @@
+"""The validation set in the making: how far warm-up is, and freezing it once both classes are complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from alfred.core.methodologies import Label
+from alfred.models import (
+    Camera,
+    Candidate,
+    Job,
+    Lane,
+    Recording,
+    Segment,
+    SegmentTruth,
+    ValidationMember,
+    ValidationSet,
+    Verdict,
+)
+from alfred.models.work import queue
+from alfred.services import labels
+
+CALIBRATE_EVERY = 10
+"""In warm-up θ is found anew each time this many more segments are confirmed."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Confirmed segments of each class, and how many make a complete set."""
+
+    normals: int
+    anomalies: int
+    needed: int
+
+    @property
+    def complete(self) -> bool:
+        return min(self.normals, self.anomalies) >= self.needed
+
+
+def frozen_set(camera_id: int) -> ValidationSet | None:
+    """The camera's validation set in force."""
+    return ValidationSet.objects.filter(camera_id=camera_id, frozen_at__isnull=False).order_by("-number").first()
+
+
+def progress(camera: Camera) -> Progress:
+    """How far the camera's warm-up is."""
+    said = list(labels.of_warm_up(camera.pk).values())
+    return Progress(said.count(Label.NORMAL), said.count(Label.ANOMALY), camera.val_min)
+
+
+def after_verdict(camera: Camera) -> None:
+    """After an answer in the warm-up lane: freeze the set when complete, and recalibrate now and then."""
+    if frozen_set(camera.pk):
+        return
+    now = progress(camera)
+    confirmed = now.normals + now.anomalies
+    if now.complete:
+        with transaction.atomic():
+            Camera.objects.select_for_update().get(pk=camera.pk)
+            if frozen_set(camera.pk) is None:
+                freeze(camera, "warmup", _warm_up_members(camera))
+        queue(camera.pk, Job.Kind.CALIBRATE, camera.pk, key=f"calibrate:{camera.pk}:complete")
+    elif confirmed and confirmed % CALIBRATE_EVERY == 0 and not _calibration_waits(camera):
+        queue(camera.pk, Job.Kind.CALIBRATE, camera.pk, key=f"calibrate:{camera.pk}:{confirmed}")
+
+
+def _calibration_waits(camera: Camera) -> bool:
+    """One that has not begun yet will see today's answers too."""
+    return Job.objects.filter(camera=camera, kind=Job.Kind.CALIBRATE, state=Job.State.QUEUED).exists()
+
+
+def _warm_up_members(camera: Camera) -> list[ValidationMember]:
+    """Confirmed segments with weight 1/π, so that θ refers to the stream and not to the queue."""
+    said = labels.of_warm_up(camera.pk)
+    confirmed = [s for s, label in said.items() if label in (Label.NORMAL, Label.ANOMALY)]
+    probability = dict(
+        Candidate.objects.filter(segment_id__in=confirmed, lane=Lane.WARMUP).values_list("segment_id", "probability")
+    )
+    verdicts = dict(
+        labels.standing(Verdict.objects.filter(segment_id__in=confirmed)).order_by("id").values_list("segment_id", "id")
+    )
+    return [
+        ValidationMember(
+            segment_id=segment,
+            anomalous=said[segment] == Label.ANOMALY,
+            weight=1.0 / probability[segment],
+            origin=ValidationMember.Origin.WARMUP,
+            verdict_id=verdicts[segment],
+        )
+        for segment in confirmed
+    ]
+
+
+def labelled_so_far(camera: Camera) -> tuple[ValidationSet | None, list[ValidationMember]]:
+    """The frozen set with its members, else what warm-up has confirmed so far (not stored)."""
+    present = frozen_set(camera.pk)
+    if present:
+        return present, list(present.members.select_related("segment__recording", "segment__track"))
+    made = _warm_up_members(camera)
+    rows = Segment.objects.select_related("recording", "track").in_bulk([m.segment_id for m in made])
+    for member in made:
+        member.segment = rows[member.segment_id]
+    return None, made
+
+
+def freeze(camera: Camera, origin: str, members: list[ValidationMember]) -> ValidationSet:
+    """A new version of the camera's validation set; the caller holds a transaction."""
+    last = ValidationSet.objects.filter(camera=camera).order_by("-number").first()
+    made = ValidationSet.objects.create(
+        camera=camera, number=last.number + 1 if last else 1, origin=origin, frozen_at=timezone.now()
+    )
+    for member in members:
+        member.validation_set = made
+    ValidationMember.objects.bulk_create(members, batch_size=2000)
+    return made
+
+
+def freeze_imported(camera: Camera) -> ValidationSet | None:
+    """Make the set of the recordings imported as validation, once all of them are scored. None = not yet, or none."""
+    recordings = Recording.objects.filter(camera=camera, purpose=Recording.Purpose.VALIDATION, quarantined="")
+    waiting = recordings.exclude(extractions__scorings__isnull=False)
+    if not recordings.exists() or waiting.exists():
+        return frozen_set(camera.pk)
+    known = SegmentTruth.objects.filter(segment__recording__in=recordings).values_list("segment_id", "anomalous")
+    present = frozen_set(camera.pk)
+    if present and present.origin == "imported" and present.members.count() == len(known):
+        return present
+    members = [
+        ValidationMember(segment_id=s, anomalous=a, weight=1.0, origin=ValidationMember.Origin.GROUND_TRUTH)
+        for s, a in known
+    ]
+    return freeze(camera, "imported", members)
+
+
+def uses(segments: list[int]) -> bool:
+    """Whether one of these segments is in a frozen validation set."""
+    return ValidationMember.objects.filter(segment_id__in=segments).exists()

@@ -1,0 +1,82 @@
+"""From labelled segments and their scores to θ: which policy applies, and the figures that go with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alfred.core.eer import NoThreshold, eer_threshold
+from alfred.core.sampling import effective_sample_size
+from alfred.core.thresholds import budget_threshold
+from alfred.models import Camera, Threshold, ValidationMember
+
+PRELIMINARY_FROM = 10
+"""From this many segments of each class an equal error rate is computed; below `val_min` it is preliminary."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Scored, labelled segments: scores, labels, weights, blocks; all (n,)."""
+
+    segments: list[int]
+    scores: npt.NDArray[np.float64]
+    anomalous: npt.NDArray[np.bool_]
+    weights: npt.NDArray[np.float64]
+    blocks: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """θ with the policy that gave it, or None and the sentence that says why there is none."""
+
+    value: float | None
+    policy: Threshold.Policy
+    details: dict[str, Any]
+    sentence: str
+
+
+def labelled(members: list[ValidationMember], values: dict[int, float]) -> Labelled:
+    """Members that have a score; the others are coverage."""
+    scored = [m for m in members if m.segment_id in values]
+    return Labelled(
+        [m.segment_id for m in scored],
+        np.array([values[m.segment_id] for m in scored], np.float64),
+        np.array([m.anomalous for m in scored], bool),
+        np.array([m.weight for m in scored], np.float64),
+        [(m.segment.recording_id, m.segment.block) for m in scored],
+    )
+
+
+def find(camera: Camera, data: Labelled, *, complete: bool) -> Found:
+    """Equal error rate with enough of both classes; else the alert budget on confirmed normals (provisional)."""
+    normals, anomalies = int((~data.anomalous).sum()), int(data.anomalous.sum())
+    counts = {
+        "normals": normals,
+        "anomalies": anomalies,
+        "needed": camera.val_min,
+        "effective_normals": effective_sample_size(data.weights[~data.anomalous]),
+        "effective_anomalies": effective_sample_size(data.weights[data.anomalous]),
+    }
+    if min(normals, anomalies) >= (1 if complete else PRELIMINARY_FROM):
+        found = eer_threshold(data.scores, data.anomalous, data.weights)
+        if not isinstance(found, NoThreshold):
+            policy = Threshold.Policy.EER if complete else Threshold.Policy.PRELIMINARY
+            rates = {
+                "fpr": found.fpr,
+                "fnr": found.fnr,
+                "eer": found.eer,
+                "eer_interpolated": found.eer_interpolated,
+            }
+            return Found(found.value, policy, counts | rates, "")
+    if normals == 0:
+        return Found(None, Threshold.Policy.BUDGET, counts, "No confirmed normal segment yet.")
+    normal = ~data.anomalous
+    theta = budget_threshold(data.scores[normal], data.weights[normal], camera.alert_share)
+    sentence = (
+        f"Too few confirmed anomalies ({anomalies} of {camera.val_min}) for an equal error rate; "
+        f"θ flags at most {camera.alert_share:.0%} of confirmed normals."
+    )
+    return Found(theta, Threshold.Policy.BUDGET, counts, sentence)

@@ -1,0 +1,134 @@
+"""Take a file in: look at it, name it by its digest, store it, queue the work. Bad files are refused with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from alfred.models import Camera, Job, Recording, User, audit
+from alfred.models.work import queue
+from alfred.pose.formats.inspect import BadFile, FileFacts, inspect_safely
+from alfred.services import slices
+from alfred.services.storage import artifacts, digest_of
+
+SUFFIXES = frozenset({".avi", ".json", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mpeg", ".npz", ".ts", ".webm"})
+NOTES = ("_meta.json",)
+"""Endings of files that describe others in the same folder and hold no poses."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What became of a file: its recording, whether it is new, and the sentence to tell."""
+
+    recording: Recording
+    is_new: bool
+    message: str
+
+    @property
+    def refused(self) -> bool:
+        return bool(self.recording.quarantined)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or what a folder holds that looks like footage or poses, by name."""
+    if not path.is_dir():
+        return [path]
+    found = (p for p in sorted(path.rglob("*")) if p.is_file() and p.suffix.lower() in SUFFIXES)
+    return [p for p in found if not p.name.endswith(NOTES)]
+
+
+def ingest(
+    camera: Camera,
+    path: Path,
+    *,
+    name: str = "",
+    slice_ordinal: int | None = None,
+    as_validation: bool = False,
+    start_at: datetime | None = None,
+    by: User | None = None,
+    fps: float | None = None,
+    resolution: tuple[int, int] | None = None,
+) -> Ingested:
+    """Add one file to a camera. The same bytes twice are one recording.
+
+    A file that can't be used leaves a quarantined row with the reason, and nothing else. `fps` and `resolution`
+    are for pose files that name none.
+    """
+    name = (name or path.name)[:255]
+    digest = digest_of(path)
+    known = Recording.objects.filter(camera=camera, sha256=digest).first()
+    if known:
+        words = known.quarantined or "It is there already; nothing was added."
+        return Ingested(known, False, f"{name}: {words}")
+    try:
+        facts = inspect_safely(path, fps=fps, resolution=resolution)
+        if as_validation and not facts.has_labels:
+            raise BadFile(
+                "It holds no ground truth, so it can't be a validation set; ingest it without --as-validation."
+            )
+        return _store(camera, path, name, digest, facts, slice_ordinal, as_validation, start_at, by)
+    except BadFile as error:
+        return _refuse(camera, path, name, digest, str(error), by)
+
+
+def _store(
+    camera: Camera,
+    path: Path,
+    name: str,
+    digest: str,
+    facts: FileFacts,
+    slice_ordinal: int | None,
+    as_validation: bool,
+    start_at: datetime | None,
+    by: User | None,
+) -> Ingested:
+    key = artifacts().put_file(camera.slug, path, path.suffix.lower() if path.suffix.lower() in SUFFIXES else "")
+    # A file handed over now was seen before now: its last frame is taken to be the moment of ingest.
+    start = start_at or timezone.now() - timedelta(seconds=facts.duration_s)
+    with transaction.atomic():
+        locked = Camera.objects.select_for_update().get(pk=camera.pk)
+        recording = Recording.objects.create(
+            camera=locked,
+            slice=None if as_validation else slices.join(locked, start, slice_ordinal),
+            purpose=Recording.Purpose.VALIDATION if as_validation else Recording.Purpose.STREAM,
+            origin=facts.origin,
+            name=name,
+            sha256=digest,
+            size=path.stat().st_size,
+            source=key,
+            width=facts.width,
+            height=facts.height,
+            fps=facts.fps,
+            duration_s=facts.duration_s,
+            start_at=start,
+        )
+        audit.record("ingest", camera=locked, by=by, recording=recording.pk, name=name)
+        queue(locked.pk, Job.Kind.EXTRACT, recording.pk)
+    return Ingested(recording, True, f"{name}: added ({facts.words}).")
+
+
+def _refuse(camera: Camera, path: Path, name: str, digest: str, reason: str, by: User | None) -> Ingested:
+    reason = reason.removeprefix(f"{path.name}").lstrip(": ").strip() if reason.startswith(path.name) else reason
+    reason = reason[:1].upper() + reason[1:]
+    try:
+        with transaction.atomic():
+            recording = Recording.objects.create(
+                camera=camera,
+                origin=Recording.Origin.VIDEO,
+                name=name,
+                sha256=digest,
+                size=path.stat().st_size,
+                start_at=timezone.now(),
+                quarantined=reason,
+            )
+            audit.record("refuse", camera=camera, by=by, recording=recording.pk, name=name, reason=reason)
+    except IntegrityError:  # the same bytes came in twice at the same moment
+        recording = Recording.objects.get(camera=camera, sha256=digest)
+        return Ingested(
+            recording, False, f"{name}: {recording.quarantined or 'It is there already; nothing was added.'}"
+        )
+    return Ingested(recording, True, f"{name}: {reason}")

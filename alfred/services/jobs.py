@@ -1,0 +1,141 @@
+"""The life of a job around its work: claim, heartbeat, progress, outcome, sweep."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from alfred.models import Job, Recording, Round, work
+
+log = logging.getLogger(__name__)
+
+
+class BadInputError(Exception):
+    """The recording itself is bad: trying again won't help. The message is one sentence for people."""
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What a piece of heavy work is given: which attempt of which job it is, and how to tell its progress."""
+
+    job_id: int
+    attempt: int
+    report: Callable[[int, int, str], None]
+
+
+def here() -> str:
+    """host:pid, as noted on the jobs this process claims."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def beat(job: Job, done: int, total: int, stage: str) -> bool:
+    """Say the job is alive and how far it is. False: cancel it, or somebody else owns it now."""
+    alive = Job.objects.filter(pk=job.pk, attempts=job.attempts, state=Job.State.RUNNING, cancel_requested=False)
+    if not alive.update(heartbeat_at=timezone.now(), done=done, total=total, stage=stage[:200]):
+        return False
+    work.announce(job)
+    return True
+
+
+@transaction.atomic
+def finish(job: Job) -> None:
+    """The work is stored; close the row (a no-op when this attempt is no longer in force)."""
+    Job.objects.filter(pk=job.pk, attempts=job.attempts, state=Job.State.RUNNING).update(
+        state=Job.State.DONE, finished_at=timezone.now(), error=""
+    )
+    work.announce(job)
+
+
+@transaction.atomic
+def fail(job: Job, reason: str, *, permanent: bool) -> None:
+    """Note why an attempt failed: back to the queue with a delay, or given up for good."""
+    row = Job.objects.select_for_update().filter(pk=job.pk, attempts=job.attempts, state=Job.State.RUNNING).first()
+    if row is None:
+        return
+    if row.cancel_requested:
+        _end(row, Job.State.CANCELLED, "cancelled")
+    elif permanent or row.attempts >= work.MAX_ATTEMPTS:
+        _end(row, Job.State.FAILED, reason)
+    else:
+        row.state = Job.State.QUEUED
+        row.error = reason
+        row.not_before = timezone.now() + timedelta(seconds=2**row.attempts)
+        row.save(update_fields=["state", "error", "not_before"])
+    work.announce(row)
+
+
+def _end(job: Job, state: Job.State, reason: str) -> None:
+    job.state, job.error, job.finished_at = state, reason, timezone.now()
+    job.save(update_fields=["state", "error", "finished_at"])
+    if job.kind == Job.Kind.ROUND:
+        ended = Round.State.CANCELLED if state == Job.State.CANCELLED else Round.State.FAILED
+        Round.objects.filter(pk=job.subject, state__in=Round.RUNNING).update(
+            state=ended, message=reason, ended_at=timezone.now()
+        )
+    elif state == Job.State.FAILED and job.kind in {Job.Kind.EXTRACT, Job.Kind.SCORE}:
+        Recording.objects.filter(pk=job.subject).update(quarantined=reason)
+
+
+@transaction.atomic
+def cancel(job_id: int) -> None:
+    """Ask a job to stop: at once while it waits; a running one is stopped by its worker within seconds."""
+    job = Job.objects.select_for_update().get(pk=job_id)
+    if not job.is_live:
+        return
+    job.cancel_requested = True
+    job.save(update_fields=["cancel_requested"])
+    if job.state == Job.State.QUEUED:
+        _end(job, Job.State.CANCELLED, "cancelled")
+    work.announce(job)
+
+
+@transaction.atomic
+def retry(job_id: int) -> None:
+    """Queue a given-up job once more, its attempts counted from zero."""
+    job = Job.objects.select_for_update().get(pk=job_id)
+    if job.state != Job.State.FAILED or job.kind == Job.Kind.ROUND:
+        return
+    job.state, job.attempts, job.error, job.not_before = Job.State.QUEUED, 0, "", None
+    job.save(update_fields=["state", "attempts", "error", "not_before"])
+    Recording.objects.filter(pk=job.subject).update(quarantined="")
+    work.after_commit(job)
+
+
+def sweep() -> int:
+    """Bring back what dead workers left, and nudge for what waits. Safe to run any time, anywhere."""
+    now = timezone.now()
+    stale = now - timedelta(seconds=settings.STALE_AFTER_S)
+    recovered = 0
+    for job in Job.objects.filter(state=Job.State.RUNNING):
+        if job.heartbeat_at is None or job.heartbeat_at < stale or _owner_is_dead(job.worker):
+            log.warning("job %s (%s): its worker is gone, attempt %s", job.pk, job, job.attempts)
+            fail(job, "the worker stopped while working on this", permanent=False)
+            recovered += 1
+    waiting = Job.objects.filter(Q(not_before=None) | Q(not_before__lte=now), state=Job.State.QUEUED)
+    for job in waiting.order_by("id")[:200]:
+        if work.nudge:
+            work.nudge(job)
+    return recovered
+
+
+def _owner_is_dead(worker: str) -> bool:
+    """A process of this very host that no longer exists (another host's is judged by its heartbeat)."""
+    host, _, pid = worker.rpartition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

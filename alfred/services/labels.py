@@ -1,0 +1,50 @@
+"""What people said of segments, as labels: decided in this one place."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from django.db.models import QuerySet
+
+from alfred.core.methodologies import Label
+from alfred.models import Answer, Lane, Verdict
+
+
+def standing(segments: QuerySet[Verdict] | None = None) -> QuerySet[Verdict]:
+    """Verdicts that nothing supersedes and that are not an undo themselves."""
+    rows = Verdict.objects.all() if segments is None else segments
+    return rows.filter(superseded_by__isnull=True).exclude(answer=Answer.UNDO)
+
+
+def of_verdicts(rows: Iterable[tuple[int, str]]) -> dict[int, Label]:
+    """(segment, answer) pairs → label: normal or anomaly where all agree, else unresolved. Skips say nothing."""
+    said: dict[int, set[str]] = defaultdict(set)
+    skipped: set[int] = set()
+    for segment, answer in rows:
+        if answer == Answer.SKIP:
+            skipped.add(segment)
+        else:
+            said[segment].add(answer)
+    labels = {segment: _label(answers) for segment, answers in said.items()}
+    return labels | {segment: Label.UNRESOLVED for segment in skipped if segment not in said}
+
+
+def _label(answers: set[str]) -> Label:
+    if answers == {Answer.NORMAL}:
+        return Label.NORMAL
+    if answers == {Answer.ANOMALY}:
+        return Label.ANOMALY
+    return Label.UNRESOLVED
+
+
+def of_slice(slice_id: int) -> dict[int, Label]:
+    """Labels of the slice's segments as they stand now."""
+    rows = standing().filter(segment__slice_id=slice_id).values_list("segment_id", "answer")
+    return of_verdicts(rows)
+
+
+def of_warm_up(camera_id: int) -> dict[int, Label]:
+    """Labels given in the camera's warm-up lane as they stand now."""
+    rows = standing().filter(event__camera_id=camera_id, event__lane=Lane.WARMUP).values_list("segment_id", "answer")
+    return of_verdicts(rows)

@@ -1,0 +1,76 @@
+"""Hand out the next event to one person at a time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from alfred.models import Answer, Camera, Event, Lease, User, Verdict
+from alfred.models.people import cameras_of
+
+
+def open_events(user: User, camera: Camera | None = None) -> QuerySet[Event]:
+    """Open events on this person's cameras that they have not skipped."""
+    skipped = Verdict.objects.filter(event=OuterRef("pk"), user=user, answer=Answer.SKIP, superseded_by__isnull=True)
+    rows = Event.objects.filter(state=Event.State.OPEN, camera__in=cameras_of(user)).exclude(Exists(skipped))
+    return rows.filter(camera=camera) if camera else rows
+
+
+@transaction.atomic
+def next_event(user: User, camera: Camera | None = None) -> Event | None:
+    """The event this person holds, or the next free one, leased to them now.
+
+    `SKIP LOCKED`: two people asking at once never wait for, or get, the same event.
+    """
+    now = timezone.now()
+    held = Lease.objects.filter(event=OuterRef("pk"), released_at=None, expires_at__gt=now)
+    mine = open_events(user, camera).filter(Exists(held.filter(user=user))).select_related("camera").first()
+    if mine:
+        _extend(user, now)
+        return mine
+    free = open_events(user, camera).exclude(Exists(held)).order_by("place")
+    event = free.select_for_update(of=("self",), skip_locked=True).select_related("camera").first()
+    if event is None:
+        return None
+    take(event, user)
+    return event
+
+
+def take(event: Event, user: User) -> None:
+    """Lease the event to this person, whose row lock on it the caller holds.
+
+    Its expired lease is closed, and so is what the person held before: one screen, one lease.
+    """
+    now = timezone.now()
+    Lease.objects.filter(Q(event=event) | Q(user=user), released_at=None).update(released_at=now)
+    Lease.objects.create(event=event, user=user, expires_at=now + timedelta(seconds=settings.LEASE_S))
+
+
+def _extend(user: User, now: datetime) -> int:
+    return Lease.objects.filter(user=user, released_at=None, expires_at__gt=now).update(
+        expires_at=now + timedelta(seconds=settings.LEASE_S)
+    )
+
+
+def renew(user: User) -> int:
+    """One heartbeat renews all a person holds; says how many."""
+    return _extend(user, timezone.now())
+
+
+def release(user: User) -> None:
+    """On logout or when the page closes: others may have these events at once."""
+    Lease.objects.filter(user=user, released_at=None).update(released_at=timezone.now())
+
+
+def held_by_others(user: User, camera: Camera | None = None) -> tuple[int, float | None]:
+    """How many open events others are looking at, and in how many seconds the first may be free."""
+    now = timezone.now()
+    rows = Lease.objects.filter(event__in=open_events(user, camera), released_at=None, expires_at__gt=now).exclude(
+        user=user
+    )
+    first = rows.order_by("expires_at").values_list("expires_at", flat=True).first()
+    return rows.count(), (first - now).total_seconds() if first else None

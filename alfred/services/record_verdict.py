@@ -1,0 +1,127 @@
+"""Write what a person said. Every answered request is on disk, once; nothing is overwritten or discarded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.utils import timezone
+
+from alfred.models import Answer, Event, Lane, Lease, SnapshotLabel, User, Verdict
+from alfred.services import build_validation, lease
+
+UNDO_FOR = timedelta(minutes=30)
+SKIPS_UNTIL_HELD = 2
+
+
+class NothingToUndo(Exception):
+    """There is no verdict of theirs that may still be undone; the message says why."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What became of an answer: newly written or known already, and whether another had decided before."""
+
+    is_new: bool
+    second: bool
+
+
+@transaction.atomic
+def record(
+    user: User, event_id: UUID, answer: Answer, key: UUID, *, active_ms: int = 0, scripted: bool = False
+) -> Recorded:
+    """One verdict row for each segment the event asks about.
+
+    The same key again changes nothing. An event that another person decided meanwhile still takes the answer, as a
+    second one; one's own new answer supersedes the earlier.
+    """
+    event = Event.objects.select_for_update(of=("self",)).select_related("camera").get(pk=event_id)
+    known = Verdict.objects.filter(key=key, user=user).first()
+    if known:
+        return Recorded(False, known.second)
+    before = list(Verdict.objects.filter(event=event, superseded_by__isnull=True).exclude(answer=Answer.UNDO))
+    own = {v.segment_id: v for v in before if v.user_id == user.pk}
+    second = any(v.user_id != user.pk and v.answer != Answer.SKIP for v in before)
+    Verdict.objects.bulk_create(
+        [
+            Verdict(
+                event=event,
+                segment_id=segment,
+                user=user,
+                answer=answer,
+                second=second,
+                supersedes=own.get(segment),
+                key=key,
+                active_ms=max(0, min(active_ms, 3_600_000)),
+                scripted=scripted,
+            )
+            for segment in event.segments.values_list("pk", flat=True)
+        ]
+    )
+    if not second:
+        _settle(event, answer, before, user)
+    Lease.objects.filter(event=event, user=user, released_at=None).update(released_at=timezone.now())
+    if event.lane == Lane.WARMUP:
+        build_validation.after_verdict(event.camera)
+    return Recorded(True, second)
+
+
+def _settle(event: Event, answer: Answer, before: list[Verdict], user: User) -> None:
+    """The queue's side: decided, back to the queue for others, or held for a supervisor."""
+    if answer == Answer.SKIP:
+        skippers = {v.user_id for v in before if v.answer == Answer.SKIP} | {user.pk}
+        event.state = Event.State.HELD if len(skippers) >= SKIPS_UNTIL_HELD else Event.State.OPEN
+        event.decided_at = None
+    else:
+        event.state, event.decided_at = Event.State.DECIDED, timezone.now()
+    event.save(update_fields=["state", "decided_at"])
+
+
+def last_own(user: User) -> Verdict | None:
+    """The newest verdict this person could still undo by time; what `undo` would take back."""
+    return (
+        Verdict.objects.filter(user=user, superseded_by__isnull=True, created_at__gte=timezone.now() - UNDO_FOR)
+        .exclude(answer=Answer.UNDO)
+        .select_related("event__camera")
+        .order_by("-id")
+        .first()
+    )
+
+
+@transaction.atomic
+def undo(user: User) -> Event:
+    """Take back one's newest answer of the last 30 minutes; its event comes back first, leased to this person."""
+    verdict = last_own(user)
+    if verdict is None:
+        raise NothingToUndo("There is nothing of yours from the last 30 minutes to undo.")
+    event = Event.objects.select_for_update(of=("self",)).select_related("camera").get(pk=verdict.event_id)
+    rows = list(Verdict.objects.filter(event=event, user=user, key=verdict.key, superseded_by__isnull=True))
+    _refuse_unless_free(event, user, [row.segment_id for row in rows], verdict)
+    key = uuid4()
+    Verdict.objects.bulk_create(
+        [
+            Verdict(event=event, segment_id=row.segment_id, user=user, answer=Answer.UNDO, supersedes=row, key=key)
+            for row in rows
+        ]
+    )
+    event.state, event.decided_at = Event.State.OPEN, None
+    event.save(update_fields=["state", "decided_at"])
+    lease.take(event, user)
+    return event
+
+
+def _refuse_unless_free(event: Event, user: User, segments: list[int], verdict: Verdict) -> None:
+    others = (
+        Verdict.objects.filter(event=event, superseded_by__isnull=True).exclude(user=user).exclude(answer=Answer.UNDO)
+    )
+    if others.exists():
+        raise NothingToUndo("Another person has answered this event since; a supervisor can correct it.")
+    held = Lease.objects.filter(event=event, released_at=None, expires_at__gt=timezone.now()).exclude(user=user)
+    if held.exists():
+        raise NothingToUndo("Another person is looking at this event now.")
+    frozen = SnapshotLabel.objects.filter(segment_id__in=segments, snapshot__frozen_at__gte=verdict.created_at)
+    used = build_validation.uses(segments)
+    if frozen.exists() or used:
+        raise NothingToUndo("A round has already used this answer; a supervisor can correct it.")

@@ -1,0 +1,74 @@
+"""Slices of a camera's stream: which one a recording joins, when one closes, and what is counted then."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.utils import timezone
+
+from alfred.models import Camera, Job, Recording, Slice
+from alfred.services.count_slice import store_ground_truth_counts
+
+
+class NotDrainedError(Exception):
+    """The slice still has recordings in work; the message says how many."""
+
+
+def join(camera: Camera, start_at: datetime, ordinal: int | None) -> Slice:
+    """The slice a new recording belongs to; made when there is none. The caller holds the camera's row lock.
+
+    By number where one is given. Otherwise the open slice; a recording that comes after its slice has closed is late
+    and joins the open one, so that no closed slice ever changes.
+    """
+    if ordinal is not None:
+        numbered, _ = Slice.objects.get_or_create(camera=camera, ordinal=ordinal)
+        if numbered.closed_at is None:
+            return numbered
+        raise ValueError(f"slice {ordinal} of {camera.name} is closed; use the next number")
+    row = Slice.objects.filter(camera=camera, closed_at=None).order_by("ordinal").last()
+    if row:
+        return row
+    last = Slice.objects.filter(camera=camera).order_by("ordinal").last()
+    day = start_at.astimezone(ZoneInfo(camera.time_zone)).date() if camera.slice_by == Camera.SliceBy.DAY else None
+    return Slice.objects.create(camera=camera, ordinal=last.ordinal + 1 if last else 0, day=day)
+
+
+def in_work(row: Slice) -> int:
+    """How many of the slice's recordings still wait to be extracted or scored."""
+    recordings = Recording.objects.filter(slice=row, quarantined="")
+    return recordings.exclude(extractions__scorings__isnull=False).count()
+
+
+@transaction.atomic
+def close(slice_id: int) -> Slice:
+    """Close a drained slice and count it, before anything trains on it. Closing twice changes nothing."""
+    row = Slice.objects.select_for_update().get(pk=slice_id)
+    if row.closed_at:
+        return row
+    waiting = in_work(row)
+    if waiting:
+        raise NotDrainedError(
+            f"{waiting} recordings of slice {row.ordinal} are still being worked on; try again later."
+        )
+    row.closed_at = timezone.now()
+    row.save(update_fields=["closed_at"])
+    store_ground_truth_counts(row)
+    return row
+
+
+def close_ended_days() -> int:
+    """Close the open slices whose local day is over and whose recordings are all scored (run by the sweep)."""
+    closed = 0
+    for row in Slice.objects.filter(closed_at=None, day__isnull=False).select_related("camera"):
+        today = timezone.now().astimezone(ZoneInfo(row.camera.time_zone)).date()
+        if row.day is not None and row.day < today and in_work(row) == 0:
+            close(row.pk)
+            closed += 1
+    return closed
+
+
+def live_jobs(camera: Camera) -> int:
+    """Jobs of the camera that wait or run."""
+    return Job.objects.filter(camera=camera, state__in=Job.LIVE).count()

@@ -1,0 +1,5 @@
+"""The URL map's root; every page is the web app's."""
+
+from django.urls import include, path
+
+urlpatterns = [path("", include("annotator.urls"))]

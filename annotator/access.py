@@ -1,0 +1,58 @@
+"""Who may open what. Every view starts with one of these; a foreign camera's things are not found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, cast
+
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404
+
+from alfred.models import Camera, Event, Recording, Role, Round, User
+from alfred.models.people import cameras_of
+
+P = ParamSpec("P")
+
+
+def person(request: HttpRequest) -> User:
+    """The signed-in user (the login middleware has let nobody else through)."""
+    return cast(User, request.user)
+
+
+def camera_for(request: HttpRequest, slug: str, *roles: Role) -> Camera:
+    """The camera, if this person holds one of `roles` on it (any role when none is named)."""
+    return get_object_or_404(cameras_of(person(request), *roles), slug=slug)
+
+
+def recording_for(request: HttpRequest, pk: int) -> Recording:
+    """A recording of a camera this person supervises; annotators meet recordings only through events."""
+    cameras = cameras_of(person(request), Role.SUPERVISOR)
+    return get_object_or_404(Recording.objects.select_related("camera"), pk=pk, camera__in=cameras)
+
+
+def round_for(request: HttpRequest, pk: int) -> Round:
+    """A round of a camera this person supervises."""
+    cameras = cameras_of(person(request), Role.SUPERVISOR)
+    rows = Round.objects.select_related("camera", "slice", "base__version", "base__threshold", "version", "threshold")
+    return get_object_or_404(rows, pk=pk, camera__in=cameras)
+
+
+def event_for(request: HttpRequest, pk: object) -> Event:
+    """An event of one of this person's cameras."""
+    rows = Event.objects.select_related("camera", "recording")
+    return get_object_or_404(rows, pk=pk, camera__in=cameras_of(person(request)))
+
+
+def admin_only(
+    view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """For admins; to others the page does not exist."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if not person(request).is_admin:
+            raise Http404
+        return view(request, *args, **kwargs)
+
+    return inner

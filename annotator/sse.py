@@ -1,0 +1,75 @@
+"""Server-sent events: one LISTEN connection a web process, fanned out to any number of pages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import weakref
+from typing import Any
+
+import psycopg
+from django.conf import settings
+
+log = logging.getLogger(__name__)
+CHANNEL = "alfred_job"
+
+Message = dict[str, Any]
+
+
+class Hub:
+    """Listens to job announcements and hands each to every open stream of its camera."""
+
+    def __init__(self) -> None:
+        self._streams: dict[asyncio.Queue[Message], int] = {}
+        self._task = asyncio.get_running_loop().create_task(self._listen())
+
+    def open(self, camera: int) -> asyncio.Queue[Message]:
+        """A queue of this camera's announcements from now on."""
+        messages: asyncio.Queue[Message] = asyncio.Queue(maxsize=100)
+        self._streams[messages] = camera
+        return messages
+
+    def close(self, messages: asyncio.Queue[Message]) -> None:
+        self._streams.pop(messages, None)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                connection = await psycopg.AsyncConnection.connect(_dsn(), autocommit=True)
+                async with connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    async for notice in connection.notifies():
+                        self._hand_out(json.loads(notice.payload))
+            except psycopg.Error as error:
+                log.warning("progress stream waits for the database (%s)", type(error).__name__)
+                await asyncio.sleep(1)
+
+    def _hand_out(self, message: Message) -> None:
+        for messages, camera in self._streams.items():
+            # A page that reads too slowly misses steps, never the state: it asks for that itself.
+            if camera == message["camera"] and not messages.full():
+                messages.put_nowait(message)
+
+
+def _dsn() -> str:
+    database = settings.DATABASES["default"]
+    parts = {
+        "host": database["HOST"],
+        "port": database["PORT"],
+        "dbname": database["NAME"],
+        "user": database["USER"],
+        "password": database["PASSWORD"],
+    }
+    return psycopg.conninfo.make_conninfo(**{k: v for k, v in parts.items() if v})
+
+
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()
+
+
+def hub() -> Hub:
+    """The event loop's hub, made when the first page asks."""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        _hubs[loop] = Hub()
+    return _hubs[loop]

@@ -1,0 +1,47 @@
+"""The URL map: one block a screen area."""
+
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LoginView
+from django.urls import path
+
+from annotator.views import cameras, home, progress, recordings, reports, review, rounds
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("healthz", home.health, name="health"),
+    path("login/", login_not_required(LoginView.as_view(redirect_authenticated_user=True)), name="login"),
+    path("logout/", home.sign_out, name="logout"),
+    # review
+    path("review/", review.page, name="review"),
+    path("review/next/", review.next_fragment, name="review-next"),
+    path("review/undo/", review.undo, name="review-undo"),
+    path("review/heartbeat/", review.heartbeat, name="review-heartbeat"),
+    path("review/release/", review.release, name="review-release"),
+    path("review/events/<uuid:pk>/verdict/", review.verdict, name="verdict"),
+    path("review/events/<uuid:pk>/poses.json", review.poses, name="event-poses"),
+    path("review/events/<uuid:pk>/video.mp4", review.video, name="event-video"),
+    # cameras
+    path("cameras/", cameras.index, name="cameras"),
+    path("cameras/add/", cameras.add, name="camera-add"),
+    path("cameras/<slug:slug>/", cameras.detail, name="camera"),
+    path("cameras/<slug:slug>/status/", cameras.status, name="camera-status"),
+    path("cameras/<slug:slug>/policies/", cameras.policies, name="camera-policies"),
+    path("cameras/<slug:slug>/upload/", cameras.upload, name="camera-upload"),
+    path("cameras/<slug:slug>/rounds/", rounds.launch_view, name="round-launch"),
+    path("cameras/<slug:slug>/roll-back/", rounds.roll_back_view, name="roll-back"),
+    path("cameras/<slug:slug>/progress/", progress.stream, name="camera-progress"),
+    path("cameras/<slug:slug>/report/", reports.page, name="report"),
+    path("cameras/<slug:slug>/report.csv", reports.csv_file, name="report-csv"),
+    # recordings
+    path("recordings/<int:pk>/", recordings.page, name="recording"),
+    path("recordings/<int:pk>/poses.json", recordings.poses, name="recording-poses"),
+    path("recordings/<int:pk>/video.mp4", recordings.video, name="recording-video"),
+    path("recordings/<int:pk>/retry/", recordings.retry_view, name="recording-retry"),
+    # rounds
+    path("rounds/<int:pk>/", rounds.page, name="round"),
+    path("rounds/<int:pk>/status/", rounds.status, name="round-status"),
+    path("rounds/<int:pk>/cancel/", rounds.cancel_view, name="round-cancel"),
+    path("rounds/<int:pk>/promote/", rounds.promote_view, name="round-promote"),
+    path("rounds/<int:pk>/reject/", rounds.reject_view, name="round-reject"),
+    path("rounds/<int:pk>/manifest.parquet", rounds.manifest, name="round-manifest"),
+]

@@ -1,0 +1,101 @@
+"""Cameras: the list, one camera's page, its policies, uploads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from alfred.models import Camera, Role
+from alfred.models.people import cameras_of
+from alfred.services import add_camera, camera_overview, ingest
+from annotator.access import admin_only, camera_for, person
+from annotator.forms import CameraForm, PoliciesForm, UploadForm
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    rows = camera_overview.overview(cameras_of(person(request), Role.SUPERVISOR))
+    return render(request, "annotator/cameras.html", {"rows": rows})
+
+
+@admin_only
+def add(request: HttpRequest) -> HttpResponseBase:
+    form = CameraForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        camera = add_camera.add(by=person(request), **form.cleaned_data)
+        return redirect("camera", camera.slug)
+    return render(request, "annotator/camera_add.html", {"form": form})
+
+
+def detail(request: HttpRequest, slug: str) -> HttpResponse:
+    camera = camera_for(request, slug, Role.SUPERVISOR)
+    forms = {"upload_form": UploadForm(), "policies_form": PoliciesForm(instance=camera)}
+    facts = camera_overview.camera_facts(camera)
+    return render(request, "annotator/camera.html", {"camera": camera} | facts | forms)
+
+
+def status(request: HttpRequest, slug: str) -> HttpResponse:
+    """The part of the camera's page that moves while work goes on."""
+    camera = camera_for(request, slug, Role.SUPERVISOR)
+    facts = camera_overview.camera_facts(camera)
+    return render(request, "annotator/partials/_camera_status.html", {"camera": camera} | facts)
+
+
+@admin_only
+@require_POST
+def policies(request: HttpRequest, slug: str) -> HttpResponseBase:
+    camera = camera_for(request, slug)
+    form = PoliciesForm(request.POST, instance=Camera.objects.get(pk=camera.pk))
+    if form.is_valid():
+        add_camera.change(camera, by=person(request), **form.cleaned_data)
+        messages.success(request, "Saved.")
+    else:
+        messages.error(request, "; ".join(f"{name}: {error[0]}" for name, error in form.errors.items()))
+    return redirect("camera", slug)
+
+
+@admin_only
+@require_POST
+def upload(request: HttpRequest, slug: str) -> HttpResponseBase:
+    camera = camera_for(request, slug)
+    form = UploadForm(request.POST, request.FILES)
+    if not form.is_valid():
+        messages.error(request, "; ".join(f"{name}: {error[0]}" for name, error in form.errors.items()))
+        return redirect("camera", slug)
+    for file in form.cleaned_data["uploads"]:
+        try:
+            found = _take(request, camera, file, form.cleaned_data)
+        except ValueError as error:
+            messages.error(request, f"{file.name}: {error}")
+            continue
+        (messages.error if found.refused else messages.success)(request, found.message)
+    return redirect("camera", slug)
+
+
+def _take(
+    request: HttpRequest, camera: Camera, file: "UploadedFile[Any]", wishes: dict[str, object]
+) -> ingest.Ingested:
+    """Put the upload under its own name in a folder of its own, and ingest it from there."""
+    name = Path(file.name or "upload").name.lstrip(".-") or "upload"
+    if (file.size or 0) > settings.MAX_UPLOAD_MB * 2**20:
+        raise ValueError(f"larger than {settings.MAX_UPLOAD_MB} MB; use `manage.py ingest` on the server.")
+    with TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
+        path = Path(folder) / name[-120:]
+        with path.open("wb") as target:
+            for block in file.chunks():
+                target.write(block)
+        ordinal = wishes["slice_ordinal"]
+        return ingest.ingest(
+            camera,
+            path,
+            slice_ordinal=ordinal if isinstance(ordinal, int) else None,
+            as_validation=bool(wishes["as_validation"]),
+            by=person(request),
+        )

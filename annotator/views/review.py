@@ -1,0 +1,120 @@
+"""Reviewing: the next event, the answer, undo. Blind: nothing here tells score, θ, lane or model."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import reswap, trigger_client_event
+
+from alfred.models import Answer, Camera, Event
+from alfred.models.people import cameras_of
+from alfred.services import lease, pose_window, record_verdict
+from annotator.access import camera_for, event_for, person
+from annotator.forms import VerdictForm
+from annotator.media import file_response
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    camera = _chosen(request)
+    context = _next(request, camera) | {"cameras": cameras_of(person(request)), "chosen": camera}
+    return render(request, "annotator/review.html", context)
+
+
+@require_GET
+def next_fragment(request: HttpRequest) -> HttpResponse:
+    return render(request, "annotator/partials/_event.html", _next(request, _chosen(request)))
+
+
+@require_POST
+def verdict(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Write the answer, then show the next event. The same key again answers 200 and writes nothing."""
+    event = event_for(request, pk)
+    form = VerdictForm(request.POST)
+    if not form.is_valid():
+        return HttpResponse("The answer was not understood: reload the page.", status=400, content_type="text/plain")
+    found = record_verdict.record(
+        person(request),
+        event.pk,
+        Answer(form.cleaned_data["answer"]),
+        form.cleaned_data["key"],
+        active_ms=form.cleaned_data["active_ms"] or 0,
+    )
+    context = _next(request, _chosen(request))
+    return render(request, "annotator/partials/_event.html", context, status=201 if found.is_new else 200)
+
+
+@require_POST
+def undo(request: HttpRequest) -> HttpResponse:
+    """Bring back one's last answer's event; when that can't be, say why and change nothing."""
+    try:
+        event = record_verdict.undo(person(request))
+    except record_verdict.NothingToUndo as error:
+        response = HttpResponse(status=200)
+        return reswap(trigger_client_event(response, "alfred:say", {"text": str(error)}), "none")
+    return render(request, "annotator/partials/_event.html", _shown(request, event, _chosen(request)))
+
+
+@require_POST
+def heartbeat(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"renewed": lease.renew(person(request))})
+
+
+@require_POST
+def release(request: HttpRequest) -> HttpResponse:
+    lease.release(person(request))
+    return HttpResponse(status=204)
+
+
+@require_GET
+def poses(request: HttpRequest, pk: UUID) -> JsonResponse:
+    """What the stage draws: numbers of everybody in view, the asked ones marked; the strip's shape."""
+    return JsonResponse(pose_window.of_event(event_for(request, pk)))
+
+
+@require_GET
+def video(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    file = pose_window.open_video(event_for(request, pk).recording)
+    if file is None:
+        raise Http404
+    return file_response(request, file, "video/mp4")
+
+
+def _chosen(request: HttpRequest) -> Camera | None:
+    """The camera the person narrowed the queue to, if any."""
+    slug = request.GET.get("camera") or request.POST.get("camera") or ""
+    return camera_for(request, slug) if slug else None
+
+
+def _next(request: HttpRequest, camera: Camera | None) -> dict[str, Any]:
+    event = lease.next_event(person(request), camera)
+    return _shown(request, event, camera) if event else _nothing(request, camera)
+
+
+def _shown(request: HttpRequest, event: Event, camera: Camera | None) -> dict[str, Any]:
+    return {
+        "event": event,
+        "facts": pose_window.event_facts(event),
+        "key": uuid4(),
+        "last": record_verdict.last_own(person(request)),
+        "waiting": lease.open_events(person(request), camera).count(),
+        "chosen": camera,
+    }
+
+
+def _nothing(request: HttpRequest, camera: Camera | None) -> dict[str, Any]:
+    """Why there is nothing to show, told apart."""
+    user = person(request)
+    held, seconds = lease.held_by_others(user, camera)
+    return {
+        "event": None,
+        "held": held,
+        "seconds": round(seconds) if seconds else None,
+        "elsewhere": lease.open_events(user).count() if camera else 0,
+        "no_camera": not cameras_of(user).exists(),
+        "last": record_verdict.last_own(user),
+        "chosen": camera,
+    }

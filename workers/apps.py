@@ -1,0 +1,13 @@
+"""Ties the domain's jobs to Celery when Django starts."""
+
+from django.apps import AppConfig
+
+
+class WorkersConfig(AppConfig):
+    name = "workers"
+
+    def ready(self) -> None:
+        from alfred.models import work
+        from workers.dispatch import nudge
+
+        work.nudge = nudge

@@ -1,0 +1,96 @@
+"""Task bodies: claim the row, order the work, keep the row alive, record the outcome."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from celery import shared_task
+from celery.signals import worker_ready
+from django.db import close_old_connections
+
+from alfred.models import Job
+from alfred.services import jobs, slices
+from workers.kinds import KINDS, Kind
+from workers.warm import ChildDied, WarmChild
+
+POLL_S = 0.5
+BEAT_S = 2.0
+
+_children = threading.local()
+
+
+@shared_task(name="workers.run_job")
+def run_job(job_id: int) -> None:
+    """Run the job if it still waits; a second message for it finds nothing to claim. Limits: `kinds`, kept by `_run`."""
+    close_old_connections()
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None or not job.claim(jobs.here()):
+        return
+    child = _child()
+    try:
+        _run(job, KINDS[job.kind], child)
+    except ChildDied as error:
+        jobs.fail(job, str(error), permanent=False)
+    finally:
+        close_old_connections()
+
+
+@shared_task(name="workers.sweep", time_limit=300, soft_time_limit=240)
+def sweep() -> None:
+    """Re-queue what dead workers left, nudge what waits, close ended days."""
+    close_old_connections()
+    jobs.sweep()
+    slices.close_ended_days()
+
+
+def _child() -> WarmChild:
+    if not hasattr(_children, "warm"):
+        _children.warm = WarmChild()
+    return _children.warm  # type: ignore[no-any-return]  # thread-local attributes have no declared type
+
+
+def _run(job: Job, kind: Kind, child: WarmChild) -> None:
+    child.order(job=job.pk, attempt=job.attempts, call=kind.call, subject=job.subject)
+    started = last_beat = time.monotonic()
+    done, total, stage = 0, 0, ""
+    while True:
+        message = child.next_message(POLL_S)
+        now = time.monotonic()
+        if message and "progress" in message:
+            done, total, stage = message["progress"]
+        elif message is not None:
+            _outcome(job, message)
+            return
+        if now - last_beat >= BEAT_S or (message is None and last_beat == started):
+            last_beat = now
+            if not jobs.beat(job, done, total, stage):
+                child.kill()
+                jobs.fail(job, "cancelled", permanent=True)
+                return
+            problem = _overrun(kind, child, now - started)
+            if problem:
+                child.kill()
+                jobs.fail(job, problem, permanent=False)
+                return
+
+
+def _overrun(kind: Kind, child: WarmChild, seconds: float) -> str:
+    if seconds > kind.seconds:
+        return f"it took longer than {kind.seconds // 60} minutes"
+    if child.resident_mib() > kind.mebibytes:
+        return f"it needed more than {kind.mebibytes} MiB of memory"
+    return ""
+
+
+def _outcome(job: Job, message: dict[str, object]) -> None:
+    if message.get("done"):
+        jobs.finish(job)
+    elif "error" in message:
+        jobs.fail(job, str(message["error"]), permanent=bool(message.get("permanent")))
+
+
+@worker_ready.connect
+def _recover(**_: object) -> None:
+    """A worker that starts brings back what its predecessor was killed over, before the next beat does."""
+    jobs.sweep()
