@@ -12,9 +12,7 @@ from alfred.detectors import registry
 from alfred.detectors.source_training import score_all
 from alfred.pose.formats import mocap
 
-BUDGET = (
-    "mocap-cctv C0, nine train slices (27 020 poses): read, windowed and scored in under 5 s on two cores"
-)
+BUDGET = "mocap-cctv C0, nine train slices (27 020 poses): read, windowed and scored in under 5 s on two cores"
 SECONDS = 5.0
 SHARED = Path(os.environ.get("ALFRED_SHARED", Path(__file__).resolve().parents[1] / "../shared"))
 
@@ -25,9 +23,7 @@ def run() -> tuple[dict[str, float | str], bool]:
     paths = [folder / f"C0_train_{slice_}.npz" for slice_ in range(9)]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        return {
-            "skipped": f"{missing[0]} is not in data/mocap-cctv of the shared folder (ALFRED_SHARED)"
-        }, False
+        return {"skipped": f"{missing[0]} is not in data/mocap-cctv of the shared folder (ALFRED_SHARED)"}, False
     weights, _ = registry.source_for("stg_nf", 30)
     start = perf_counter()
     detector = registry.create("stg_nf")

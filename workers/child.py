@@ -1,8 +1,9 @@
 """The child process that does heavy work: torch, decoding, models. Started fresh, kept warm between jobs.
 
 Run as `python -m workers.child`. One JSON object a line: in {"job", "attempt", "call", "subject"}; out
-{"progress": [done, total, stage]}, then {"done": true} or {"error", "permanent"}. The parent kills it when a job
-overruns, is cancelled, or the worker ends: everything it stores is fenced and atomic, so that is safe at any moment.
+{"progress": [done, total, stage]}, then {"done"}, {"later"}, {"stale"} or {"error", "permanent"}. The parent kills
+it when a job overruns, is cancelled, or the worker ends: everything it stores is fenced and atomic, so that is safe
+at any moment.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _serve(order: dict[str, Any], protocol: TextIO) -> None:
     from django.db import InterfaceError, OperationalError, close_old_connections
 
     from alfred.models.work import StaleAttemptError
-    from alfred.services.jobs import BadInputError, JobContext
+    from alfred.services.jobs import BadInputError, JobContext, NotYet
 
     def say(**message: Any) -> None:
         protocol.write(json.dumps(message) + "\n")
@@ -54,6 +55,8 @@ def _serve(order: dict[str, Any], protocol: TextIO) -> None:
         getattr(importlib.import_module(module), function)(context, order["subject"])
     except BadInputError as error:
         say(error=str(error), permanent=True)
+    except NotYet:
+        say(later=True)
     except StaleAttemptError:
         say(stale=True)
     except (OperationalError, InterfaceError, OSError, MemoryError) as error:

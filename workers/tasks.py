@@ -16,13 +16,14 @@ from workers.warm import ChildDied, WarmChild
 
 POLL_S = 0.5
 BEAT_S = 2.0
+LATER_S = 2.0
 
 _children = threading.local()
 
 
 @shared_task(name="workers.run_job")
 def run_job(job_id: int) -> None:
-    """Run the job if it still waits; a second message for it finds nothing to claim. Limits: `kinds`, kept by `_run`."""
+    """Run the job if it still waits; a second message finds nothing to claim. Limits: `kinds`, kept by `_run`."""
     close_old_connections()
     job = Job.objects.filter(pk=job_id).first()
     if job is None or not job.claim(jobs.here()):
@@ -86,6 +87,9 @@ def _overrun(kind: Kind, child: WarmChild, seconds: float) -> str:
 def _outcome(job: Job, message: dict[str, object]) -> None:
     if message.get("done"):
         jobs.finish(job)
+    elif message.get("later"):
+        jobs.postpone(job, LATER_S)
+        run_job.apply_async(args=(job.pk,), queue=KINDS[job.kind].queue, countdown=LATER_S)
     elif "error" in message:
         jobs.fail(job, str(message["error"]), permanent=bool(message.get("permanent")))
 

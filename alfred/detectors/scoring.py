@@ -33,9 +33,7 @@ def score_poses(
     for batch in batches:
         scored = detector.score(batch.values)
         if scored.shape != (len(batch),) or not np.isfinite(scored).all():
-            raise ValueError(
-                f"{detector.name} must return one finite score a window; it returned {scored.shape}"
-            )
+            raise ValueError(f"{detector.name} must return one finite score a window; it returned {scored.shape}")
         runs.append(batch.run)
         centres.append(batch.centre_pts)
         scores.append(np.asarray(scored, np.float32))

@@ -28,8 +28,8 @@ Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 
 LICENCE = (
-    "Our own weights, under the project's licence. Trained on clips of the CMU Graphics Lab Motion Capture "
-    "Database (free use) and ReActIdle (MIT). The data used in this project was obtained from "
+    "Our own weights, under the project's licence (AGPL-3.0-or-later). Trained on clips of the CMU Graphics "
+    "Lab Motion Capture Database (free use) and ReActIdle (MIT). The data used in this project was obtained from "
     "mocap.cs.cmu.edu. The database was created with funding from NSF EIA-0196217."
 )
 
@@ -59,9 +59,7 @@ def read_source_data(folder: Path, fps: float) -> SourceData:
     """
     train, test = sorted(folder.glob("*_train*.npz")), sorted(folder.glob("*_test.npz"))
     if not train or not test:
-        raise ValueError(
-            f"{folder} holds no *_train*.npz and *_test.npz files; give a folder of labelled poses"
-        )
+        raise ValueError(f"{folder} holds no *_train*.npz and *_test.npz files; give a folder of labelled poses")
     return SourceData(
         [at_rate(mocap.read(path), fps) for path in train],
         [at_rate(mocap.read(path), fps) for path in test],
@@ -160,9 +158,7 @@ def _labels(data: LabelledPoses) -> Labels:
     return data.labels
 
 
-def source_card(
-    detector: Detector, data: SourceData, *, data_name: str, revision: int, command: str
-) -> dict[str, Any]:
+def source_card(detector: Detector, data: SourceData, *, data_name: str, revision: int, command: str) -> dict[str, Any]:
     """The card's entries about these weights: version, data, figures on the test files, source θ, licence."""
     scores = score_all(detector, data.test)
     quality = pose_quality(scores, data.test)

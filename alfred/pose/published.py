@@ -71,16 +71,12 @@ def published_windows(
     )
     if len(starts):
         taken = np.lib.stride_tricks.sliding_window_view(frame, length)[starts]
-        inside = (taken < taken[:, :1] + length).sum(
-            axis=1
-        )  # frames rise: only the later ones can lie outside
+        inside = (taken < taken[:, :1] + length).sum(axis=1)  # frames rise: only the later ones can lie outside
         starts = starts[inside >= length - missing]
     keypoints = to_18(poses.keypoints[order])
     pixels = np.zeros((0, 3, length, JOINTS18), np.float32)
     if len(starts):
-        pixels = np.ascontiguousarray(
-            keypoints[starts[:, None] + np.arange(length)].transpose(0, 3, 1, 2), np.float32
-        )
+        pixels = np.ascontiguousarray(keypoints[starts[:, None] + np.arange(length)].transpose(0, 3, 1, 2), np.float32)
     return PublishedWindows(normalise(pixels, width, height), pixels, track[starts], frame[starts])
 
 

@@ -186,9 +186,7 @@ def iter_windows(
     px. Raises ValueError for a spec or a size that makes no sense.
     """
     if spec.length < 1 or spec.stride < 1 or not spec.fps > 0 or batch_size < 1:
-        raise ValueError(
-            f"{spec}, batch size {batch_size}: length, stride, fps and batch size must be positive"
-        )
+        raise ValueError(f"{spec}, batch size {batch_size}: length, stride, fps and batch size must be positive")
     if not (width > 0 and height > 0):
         raise ValueError(f"picture size {width} x {height} is not positive")
     runs = _runs(poses, spec)
@@ -260,9 +258,7 @@ def _cut(xy: Float32, start: Ints, length: int) -> Float32:
     return out
 
 
-def pose_scores(
-    poses: Poses, *, run: Int32, centre_pts: Float64, scores: Float32, spec: WindowSpec
-) -> Float32:
+def pose_scores(poses: Poses, *, run: Int32, centre_pts: Float64, scores: Float32, spec: WindowSpec) -> Float32:
     """Scores of windows (m,) → one a pose (n,) float32, NaN where unscored.
 
     `run` and `centre_pts` are those of the `Windows` made of the same poses with the same spec, in any order.
@@ -272,9 +268,7 @@ def pose_scores(
     Raises ValueError when the arrays' lengths differ or a run is not of these poses.
     """
     if not len(run) == len(centre_pts) == len(scores):
-        raise ValueError(
-            f"{len(run)} runs, {len(centre_pts)} centres and {len(scores)} scores: must be equal"
-        )
+        raise ValueError(f"{len(run)} runs, {len(centre_pts)} centres and {len(scores)} scores: must be equal")
     out = np.full(len(poses), np.nan, np.float32)
     if not len(run):
         return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,9 @@ Blocks = dict[tuple[int, int], list[float]]
 """(recording, block) → tp, fp, tn, fn."""
 
 TP, FP, TN, FN = range(4)
+
+ESTIMATE_FROM = 30
+"""Fewer answered warm-up segments of a slice than this say nothing about the slice."""
 
 
 def cell(flagged: bool, anomalous: bool) -> int:
@@ -107,13 +110,30 @@ def from_verdicts(row: Slice) -> LiveCounts:
     for segment, label in said.items():
         if segment in facts and facts[segment][0] and label in (Label.NORMAL, Label.ANOMALY):
             judged[facts[segment][1:]][cell(True, label == Label.ANOMALY)] += 1
-    warm_up = Candidate.objects.filter(slice=row, lane=Lane.WARMUP, asked=True).values_list("segment_id", "probability")
-    estimated: Blocks = defaultdict(lambda: [0.0] * 4)
-    for segment, probability in warm_up:
-        label = said.get(segment, Label.NONE)
-        if segment in facts and label in (Label.NORMAL, Label.ANOMALY):
-            flagged, recording, block = facts[segment]
-            estimated[(recording, block)][cell(flagged, label == Label.ANOMALY)] += 1.0 / probability
+    estimated = _estimated(row, said, facts)
     asked = Candidate.objects.filter(slice=row, asked=True).count()
     unresolved = sum(label == Label.UNRESOLVED for label in said.values())
-    return LiveCounts(judged, estimated or None, unresolved, asked)
+    return LiveCounts(judged, estimated, unresolved, asked)
+
+
+def _estimated(row: Slice, said: dict[int, Label], facts: dict[int, tuple[bool, int, int]]) -> Blocks | None:
+    """The warm-up sample weighted up to the slice. The queue's order is random, so the answered ones of a stratum
+    are a random part of its sample: their π shrinks by the share that is answered.
+    """
+    drawn = list(
+        Candidate.objects.filter(slice=row, lane=Lane.WARMUP, asked=True).values_list(
+            "segment_id", "probability", "stratum", "seed"
+        )
+    )
+    answered = {s for s, *_ in drawn if s in facts and said.get(s) in (Label.NORMAL, Label.ANOMALY)}
+    if len(answered) < ESTIMATE_FROM:
+        return None
+    asked_of = Counter((seed, stratum) for _, _, stratum, seed in drawn)
+    answered_of = Counter((seed, stratum) for s, _, stratum, seed in drawn if s in answered)
+    blocks: Blocks = defaultdict(lambda: [0.0] * 4)
+    for segment, probability, stratum, seed in drawn:
+        if segment in answered:
+            flagged, recording, block = facts[segment]
+            share = answered_of[seed, stratum] / asked_of[seed, stratum]
+            blocks[(recording, block)][cell(flagged, said[segment] == Label.ANOMALY)] += 1.0 / (probability * share)
+    return blocks

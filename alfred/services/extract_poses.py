@@ -86,7 +86,9 @@ def _extract(context: JobContext, recording: Recording, path: Path) -> None:
 @lru_cache(maxsize=1)
 def extractor() -> PoseExtractor:
     """The extractor of the settings, its model kept warm in this process."""
-    common: dict[str, Any] = {"weights": settings.POSE_WEIGHTS or None, "weights_dir": settings.WEIGHTS_DIR}
+    common: dict[str, Any] = {"weights_dir": settings.WEIGHTS_DIR}
+    if settings.POSE_WEIGHTS:
+        common["weights"] = settings.POSE_WEIGHTS
     if settings.POSE_IMGSZ:
         common["imgsz"] = settings.POSE_IMGSZ
     if settings.POSE_EXTRACTOR == "ultralytics":

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from alfred.models import Job, Recording, Round, work
@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 
 class BadInputError(Exception):
     """The recording itself is bad: trying again won't help. The message is one sentence for people."""
+
+
+class NotYet(Exception):
+    """The work has to wait for other work of the same camera; it goes back to the queue as if never claimed."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,18 @@ def fail(job: Job, reason: str, *, permanent: bool) -> None:
         row.not_before = timezone.now() + timedelta(seconds=2**row.attempts)
         row.save(update_fields=["state", "error", "not_before"])
     work.announce(row)
+
+
+@transaction.atomic
+def postpone(job: Job, seconds: float) -> None:
+    """Back to the queue for a while; the attempt does not count."""
+    Job.objects.filter(pk=job.pk, attempts=job.attempts, state=Job.State.RUNNING).update(
+        state=Job.State.QUEUED,
+        attempts=F("attempts") - 1,
+        not_before=timezone.now() + timedelta(seconds=seconds),
+        stage="waiting for the camera's threshold",
+    )
+    work.announce(job)
 
 
 def _end(job: Job, state: Job.State, reason: str) -> None:

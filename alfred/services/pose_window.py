@@ -18,6 +18,7 @@ from alfred.services.storage import artifacts
 PADDING_S = 1.0
 """Shown before and after what is asked; never labelled."""
 SHAPE_POINTS = 120
+"""At most; fewer where there are fewer frames, so that no bar of the strip is empty between two."""
 
 
 def of_recording(recording: Recording, start: float, end: float) -> dict[str, Any]:
@@ -125,8 +126,11 @@ def _shape(event: Event, extraction: PoseExtraction, asked: set[int], start: flo
 def _binned(
     pts: npt.NDArray[np.float64], score: npt.NDArray[np.float64], start: float, end: float
 ) -> list[float | None]:
-    bins = np.full(SHAPE_POINTS, -np.inf)
-    at = np.clip(((pts - start) / max(end - start, 1e-6) * SHAPE_POINTS).astype(int), 0, SHAPE_POINTS - 1)
+    steps = np.diff(np.unique(pts))
+    frames = (end - start) / float(np.median(steps)) if len(steps) else 1.0
+    points = int(np.clip(frames * 0.9, 1, SHAPE_POINTS))
+    bins = np.full(points, -np.inf)
+    at = np.clip(((pts - start) / max(end - start, 1e-6) * points).astype(int), 0, points - 1)
     known = np.isfinite(score)
     np.maximum.at(bins, at[known], score[known])
     found = np.isfinite(bins)

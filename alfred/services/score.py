@@ -20,7 +20,7 @@ from alfred.pose.tracks import Poses
 from alfred.pose.windows import WindowSpec, median_fps, slowest_fps
 from alfred.services import open_review
 from alfred.services.deploy import deploy_source
-from alfred.services.jobs import BadInputError, JobContext
+from alfred.services.jobs import BadInputError, JobContext, NotYet
 from alfred.services.load_detector import load
 from alfred.services.storage import artifacts
 
@@ -31,6 +31,7 @@ def run(context: JobContext, recording_id: int) -> None:
     extraction = PoseExtraction.objects.get(recording=recording)
     if Scoring.objects.filter(extraction=extraction).exists():
         return
+    _wait_for_calibration(recording)
     poses = read_poses(artifacts().path(extraction.artifact))
     deployment = _deployment(recording, poses)
     values, note = score_with(deployment, poses, recording, context)
@@ -42,6 +43,21 @@ def run(context: JobContext, recording_id: int) -> None:
     with transaction.atomic():
         fence(context.job_id, context.attempt)
         _store(recording, extraction, deployment, key, poses, values, per_segment, note)
+
+
+def _wait_for_calibration(recording: Recording) -> None:
+    """A stream handed over together with its camera's validation set is scored with the θ found on that set."""
+    if recording.purpose == Recording.Purpose.VALIDATION:
+        return
+    imported = Recording.objects.filter(
+        camera=recording.camera, purpose=Recording.Purpose.VALIDATION, quarantined="", pk__lt=recording.pk
+    )
+    kinds = (Job.Kind.EXTRACT, Job.Kind.SCORE)
+    live = Job.objects.filter(camera=recording.camera, state__in=Job.LIVE)
+    if live.filter(kind__in=kinds, subject__in=imported.values("pk")).exists():
+        raise NotYet
+    if imported.exists() and live.filter(kind=Job.Kind.CALIBRATE).exists():
+        raise NotYet
 
 
 def _deployment(recording: Recording, poses: Poses) -> Deployment:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from django.db.models import Q, QuerySet
 
 from alfred.core.methodologies import Label, Methodology, Reason, SegmentFacts, who_trains
-from alfred.models import PoseExtraction, Round, Segment, SnapshotLabel, ValidationMember
+from alfred.models import PoseExtraction, Recording, Round, Segment, SnapshotLabel, ValidationMember
 from alfred.pose.formats.parquet import read_poses
 from alfred.pose.segments import Segments, cut_segments
 from alfred.pose.windows import WindowSpec, iter_windows
@@ -64,7 +64,9 @@ def _rows(row: Round) -> QuerySet[Segment]:
     ends = list(inside.order_by("-end_at").values_list("end_at", flat=True)[:1])
     if not times:
         return inside
-    near = Q(camera=row.camera, start_at__lte=ends[0] + BESIDE, end_at__gte=times[0] - BESIDE)
+    # Imported validation files were never part of the stream: their clock says nothing of what they overlap.
+    stream = Q(camera=row.camera, recording__purpose=Recording.Purpose.STREAM)
+    near = stream & Q(start_at__lte=ends[0] + BESIDE, end_at__gte=times[0] - BESIDE)
     return Segment.objects.filter(Q(slice=row.slice) | near)
 
 

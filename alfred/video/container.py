@@ -4,6 +4,7 @@ not one.
 
 from __future__ import annotations
 
+import codecs
 import stat
 import struct
 from collections.abc import Iterator
@@ -174,7 +175,7 @@ def _by_magic(head: bytes) -> str | None:
 
 def _as_text(head: bytes) -> str | None:
     try:
-        text = head.decode("utf-8", "strict" if len(head) < 4096 else "ignore").strip()
+        text = codecs.getincrementaldecoder("utf-8")().decode(head).strip()  # the last letter may be cut
     except UnicodeDecodeError:
         return None
     if not text or any(ord(c) < 32 and c not in "\t\r\n\f" for c in text):

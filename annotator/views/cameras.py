@@ -80,7 +80,7 @@ def upload(request: HttpRequest, slug: str) -> HttpResponseBase:
 
 
 def _take(
-    request: HttpRequest, camera: Camera, file: "UploadedFile[Any]", wishes: dict[str, object]
+    request: HttpRequest, camera: Camera, file: UploadedFile[Any], wishes: dict[str, object]
 ) -> ingest.Ingested:
     """Put the upload under its own name in a folder of its own, and ingest it from there."""
     name = Path(file.name or "upload").name.lstrip(".-") or "upload"

@@ -38,9 +38,7 @@ def test_every_built_in_detector_can_be_created() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for version, fps in (("a", 30.0), ("b", 10.0), ("c", 15.0)):
-        (tmp_path / f"{version}.json").write_text(
-            json.dumps({"name": "stg_nf", "fps": fps, "version": version})
-        )
+        (tmp_path / f"{version}.json").write_text(json.dumps({"name": "stg_nf", "fps": fps, "version": version}))
         (tmp_path / f"{version}.safetensors").touch()
     (tmp_path / "other.json").write_text(json.dumps({"name": "other", "fps": 60, "version": "x"}))
     (tmp_path / "other.safetensors").touch()
@@ -52,9 +50,7 @@ def folder(tmp_path: Path) -> Path:
     ("source_fps", "version"),
     [(60, "a"), (15, "a"), (14.985, "a"), (14, "c"), (7.5, "c"), (7, "b"), (5, "b")],
 )
-def test_the_fastest_version_that_twice_the_rate_reaches(
-    folder: Path, source_fps: float, version: str
-) -> None:
+def test_the_fastest_version_that_twice_the_rate_reaches(folder: Path, source_fps: float, version: str) -> None:
     path, card = registry.source_for("stg_nf", source_fps, folder)
     assert (path.stem, card["version"]) == (version, version)
 

@@ -195,9 +195,7 @@ def test_a_score_does_not_depend_on_what_else_is_in_the_batch() -> None:
     detector._use(trained_model(FlowSettings()))
     x = walkers(600)
     whole = detector.score(x)
-    np.testing.assert_allclose(
-        np.concatenate([detector.score(part) for part in np.split(x, 120)]), whole, atol=1e-5
-    )
+    np.testing.assert_allclose(np.concatenate([detector.score(part) for part in np.split(x, 120)]), whole, atol=1e-5)
     np.testing.assert_allclose(detector.score(x[::-1])[::-1], whole, atol=1e-5)
     assert detector.score(x[:0]).shape == (0,)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -136,9 +135,7 @@ def test_a_truncated_archive_and_a_truncated_array(tmp_path: Path) -> None:
             bad.writestr(name, content[:-40] if name == "keypoints.npy" else content)
     assert "shorter" in refused(tmp_path / "short.npz")
     middle = len(whole) // 2
-    (tmp_path / "bent.npz").write_bytes(
-        whole[:middle] + bytes([255 - whole[middle]] * 9) + whole[middle + 9 :]
-    )
+    (tmp_path / "bent.npz").write_bytes(whole[:middle] + bytes([255 - whole[middle]] * 9) + whole[middle + 9 :])
     assert "not a readable" in refused(tmp_path / "bent.npz")
 
 
@@ -191,9 +188,7 @@ def test_a_million_tracks_are_refused_before_the_keypoints_are_read(tmp_path: Pa
             for _ in range(n // 10_000):
                 stream.write(zeros)
     tracemalloc.start()
-    start = time.perf_counter()
     assert "1000000 tracks" in refused(tmp_path / "many.npz")
-    assert time.perf_counter() - start < 5  # the keypoints alone would take longer; usually .3 s
     assert tracemalloc.get_traced_memory()[1] < 100e6  # they would be 204 MB
     tracemalloc.stop()
 
@@ -215,9 +210,7 @@ def test_alphapose_persons_and_frames(tmp_path: Path) -> None:
     np.testing.assert_array_equal(poses.track, [3, 3, 12, 12, 12])
     np.testing.assert_allclose(poses.pts, [0.7, 0.8, 0.9, 1.0, 10.0])
     np.testing.assert_allclose(poses.keypoints[0, 1], np.array([4, 5, 6]) / 60, rtol=1e-6)
-    np.testing.assert_allclose(
-        poses.score, [0.5, np.mean(np.arange(3, 52, 3)) / 60, 0.5, 0.5, 0.5], rtol=1e-5
-    )
+    np.testing.assert_allclose(poses.score, [0.5, np.mean(np.arange(3, 52, 3)) / 60, 0.5, 0.5, 0.5], rtol=1e-5)
     np.testing.assert_allclose(poses.bbox[0], np.array([1, 2, 48, 48]) / 60, rtol=1e-5)
 
 

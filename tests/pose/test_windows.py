@@ -71,9 +71,7 @@ def test_joint_order_and_neck() -> None:
 
 
 def test_sides_and_limbs_match() -> None:
-    assert [COCO17[i].removeprefix("left_") for i in LEFT] == [
-        COCO17[i].removeprefix("right_") for i in RIGHT
-    ]
+    assert [COCO17[i].removeprefix("left_") for i in LEFT] == [COCO17[i].removeprefix("right_") for i in RIGHT]
     mirror = {**dict(zip(LEFT, RIGHT, strict=True)), **dict(zip(RIGHT, LEFT, strict=True)), 0: 0}
     edges = {frozenset(limb) for limb in LIMBS}
     assert {frozenset((mirror[a], mirror[b])) for a, b in LIMBS} == edges
@@ -116,9 +114,7 @@ def test_gaps_are_filled_or_cut(lost: int, runs: int) -> None:
     assert len(set(windows.run)) == runs
     assert len(windows) == (57 if runs == 1 else 17 + (40 - lost) - 23)
     if runs == 1:  # the filled frames are on the straight line the joints move along
-        np.testing.assert_allclose(
-            windows.values[30], expected_window((30 + np.arange(24)) / 30, 3), atol=2e-4
-        )
+        np.testing.assert_allclose(windows.values[30], expected_window((30 + np.arange(24)) / 30, 3), atol=2e-4)
 
 
 def test_a_track_that_is_too_slow_is_not_windowed() -> None:
@@ -156,17 +152,13 @@ def test_normalise_is_the_published_one() -> None:
     deviation = y.std(axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(out[:, 1], (y - y.mean(axis=(1, 2), keepdims=True)) / deviation, atol=1e-5)
     aspect = 480 / 856
-    np.testing.assert_allclose(
-        out[:, 0], (x - x.mean(axis=(1, 2), keepdims=True)) * aspect / deviation, atol=1e-5
-    )
+    np.testing.assert_allclose(out[:, 0], (x - x.mean(axis=(1, 2), keepdims=True)) * aspect / deviation, atol=1e-5)
 
 
 @pytest.mark.parametrize("value", [0.0, 333.3, 1e30, 3e38])
 def test_a_window_without_extent_is_all_zeros(value: float) -> None:
     windows = np.full((2, 2, 24, 18), value, np.float32)
-    windows[1, 0] += (
-        np.linspace(0, value, 24 * 18, dtype=np.float32).reshape(24, 18) * 0.1
-    )  # x moves, y does not
+    windows[1, 0] += np.linspace(0, value, 24 * 18, dtype=np.float32).reshape(24, 18) * 0.1  # x moves, y does not
     assert (normalise(windows, 1920, 1080) == 0).all()
 
 
@@ -178,9 +170,7 @@ def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="positive"):
         list(iter_windows(track_of(1, np.arange(30) / 30), **SIZE, spec=WindowSpec(stride=0)))
     with pytest.raises(ValueError, match="must be equal"):
-        pose_scores(
-            empty(), run=np.zeros(1, np.int32), centre_pts=np.zeros(2), scores=np.zeros(1), spec=WindowSpec()
-        )
+        pose_scores(empty(), run=np.zeros(1, np.int32), centre_pts=np.zeros(2), scores=np.zeros(1), spec=WindowSpec())
 
 
 def test_nobody_gives_no_windows() -> None:

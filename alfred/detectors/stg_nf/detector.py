@@ -14,6 +14,7 @@ from alfred.detectors.base import Cancelled, Progress, TrainingLog
 from alfred.detectors.stg_nf import weights
 from alfred.detectors.stg_nf.folded import LARGEST, FoldedScorer
 from alfred.detectors.stg_nf.model import CHANNELS, FlowSettings, StgNfModel, seeded_model
+from alfred.detectors.stg_nf.threads import one_thread
 from alfred.detectors.stg_nf.training import TrainingSettings, train
 from alfred.pose.skeleton import JOINTS18
 from alfred.pose.windows import WindowSpec
@@ -81,9 +82,7 @@ class StgNf:
         """
         settings = _adjusted(FIT, steps, learning_rate)
         model = seeded_model(self._flow, seed).to(self._device)
-        log = train(
-            model, self._checked(windows), settings, seed=seed, progress=progress, cancelled=cancelled
-        )
+        log = train(model, self._checked(windows), settings, seed=seed, progress=progress, cancelled=cancelled)
         self._use(model)
         self._card = {"training": log.settings}
         return log
@@ -105,13 +104,12 @@ class StgNf:
         settings = _adjusted(FINE_TUNE, steps, learning_rate)
         model = copy.deepcopy(self._model)
         model.mark_initialised()
-        log = train(
-            model, self._checked(windows), settings, seed=seed, progress=progress, cancelled=cancelled
-        )
+        log = train(model, self._checked(windows), settings, seed=seed, progress=progress, cancelled=cancelled)
         self._use(model)
         self._card = {**self._card, "fine_tuned": [*self._card.get("fine_tuned", []), log.settings]}
         return log
 
+    @one_thread()
     def score(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(n, 2, T, 18) → nll under the normal prior in bits per dimension (n,), finite."""
         windows = self._checked(windows)
@@ -127,9 +125,7 @@ class StgNf:
     def _checked(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         expected = (CHANNELS, self.window.length, JOINTS18)
         if windows.ndim != 4 or windows.shape[1:] != expected:
-            raise ValueError(
-                f"windows have shape {windows.shape}, expected (n, {', '.join(map(str, expected))})"
-            )
+            raise ValueError(f"windows have shape {windows.shape}, expected (n, {', '.join(map(str, expected))})")
         if not np.isfinite(windows).all():
             raise ValueError("windows hold values that are not finite")
         return windows

@@ -34,9 +34,7 @@ class FlowSettings:
 
     def __post_init__(self) -> None:
         if not (4 <= self.length <= 512 and self.kernel % 2 == 1):
-            raise ValueError(
-                f"length is {self.length}; must be 4 to 512 with an odd length // 2 + 1 (24, 16, 12)"
-            )
+            raise ValueError(f"length is {self.length}; must be 4 to 512 with an odd length // 2 + 1 (24, 16, 12)")
         if not 1 <= self.steps <= 64:
             raise ValueError(f"{self.steps} flow steps; must be 1 to 64")
 
@@ -112,9 +110,7 @@ class SpatioTemporalBlock(nn.Module):
             nn.Conv2d(CHANNELS, CHANNELS, (kernel, 1), padding=((kernel - 1) // 2, 0)),
             nn.BatchNorm2d(CHANNELS),
         )
-        self.residual = (
-            nn.Sequential(nn.Conv2d(1, CHANNELS, 1), nn.BatchNorm2d(CHANNELS)) if residual else None
-        )
+        self.residual = nn.Sequential(nn.Conv2d(1, CHANNELS, 1), nn.BatchNorm2d(CHANNELS)) if residual else None
 
     @property
     def temporal(self) -> tuple[nn.BatchNorm2d, nn.Conv2d, nn.BatchNorm2d]:
@@ -167,9 +163,7 @@ class Flow(nn.Module):
 
     def __init__(self, settings: FlowSettings) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            FlowStep(settings.kernel, residual=index > 0) for index in range(settings.steps)
-        )
+        self.layers = nn.ModuleList(FlowStep(settings.kernel, residual=index > 0) for index in range(settings.steps))
 
     @property
     def steps(self) -> list[FlowStep]:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from alfred.detectors.base import Cancellation, Cancelled, Progress, TrainingLog
 from alfred.detectors.stg_nf.folded import frozen_norm
 from alfred.detectors.stg_nf.model import EPSILON, FlowStep, StgNfModel, bias_of
+from alfred.detectors.stg_nf.threads import one_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class TrainingSettings:
             raise ValueError(f"{self}: steps, batch and learning rate must be positive")
 
 
+@one_thread()
 def train(
     model: StgNfModel,
     windows: npt.NDArray[np.float32],
@@ -55,8 +57,6 @@ def train(
 ) -> TrainingLog:
     """Train `model` in place on windows (n, 2, T, V); it is in evaluation mode afterwards, whatever happens.
 
-    Runs on one CPU thread, so the same seed gives the same weights on any number of cores.
-
     Batches are drawn from `seed`: permutations of all windows and their mirror images (x → -x; left and right
     joints stay, as published). Raises Cancellation when asked to stop, ValueError without windows or when the
     loss stops being finite.
@@ -65,13 +65,9 @@ def train(
         raise ValueError("there are no windows to train on")
     frozen = settings.batch_norm == "frozen"
     nll = uniform_nll if model.adjacency_is_uniform else _general_nll
-    threads = torch.get_num_threads()
     optimiser = torch.optim.Adamax(model.parameters(), lr=settings.learning_rate)
     losses: list[float] = []
     model.train(not frozen)
-    torch.set_num_threads(
-        1
-    )  # a model this small gains little by more, and they wait on each other on a busy machine
     try:
         for step, batch in enumerate(_batches(model, windows, settings, seed)):
             if cancelled is not None and cancelled():
@@ -90,7 +86,6 @@ def train(
             if progress is not None:
                 progress(step + 1, settings.steps, f"loss {losses[-1]:.3f}")
     finally:
-        torch.set_num_threads(threads)
         model.eval()
         model.mark_initialised()
     return TrainingLog(losses, {**asdict(settings), "seed": seed, "windows": len(windows)})

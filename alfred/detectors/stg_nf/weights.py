@@ -71,9 +71,7 @@ def _filled(path: Path, settings: FlowSettings, state: dict[str, torch.Tensor]) 
         raise ValueError(f"{path.name}: tensor {key!r} is {'missing' if key in expected else 'not known'}")
     for key, tensor in state.items():
         if tuple(tensor.shape) != expected[key]:
-            raise ValueError(
-                f"{path.name}: {key!r} has shape {tuple(tensor.shape)}, expected {expected[key]}"
-            )
+            raise ValueError(f"{path.name}: {key!r} has shape {tuple(tensor.shape)}, expected {expected[key]}")
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{path.name}: {key!r} holds values that are not finite")
     model.load_state_dict(state)

@@ -25,9 +25,7 @@ _VALUES = JOINTS * 3
 _INT32 = 2**31 - 1
 _NUMBER = re.compile(r"[0-9]{1,18}")
 # A person opens where a key holds an object (or a list of objects) whose first key holds an object again.
-_PERSON = re.compile(
-    rb'"[^"]{0,64}"\s{0,64}:\s{0,64}(?:\[\s{0,64})?\{\s{0,64}"[^"]{0,64}"\s{0,64}:\s{0,64}\{'
-)
+_PERSON = re.compile(rb'"[^"]{0,64}"\s{0,64}:\s{0,64}(?:\[\s{0,64})?\{\s{0,64}"[^"]{0,64}"\s{0,64}:\s{0,64}\{')
 
 
 class _Pose:
@@ -79,9 +77,7 @@ def _parse(path: Path) -> dict[str, Any]:
     def pairs(items: list[tuple[str, Any]]) -> Any:
         stored = dict(items)
         if len(stored) < len(items):
-            raise BadPoses(
-                f"{path.name} names the same person or frame twice; keep one pose a track and frame."
-            )
+            raise BadPoses(f"{path.name} names the same person or frame twice; keep one pose a track and frame.")
         return _pose(path, stored) if "keypoints" in stored else stored
 
     try:
@@ -103,9 +99,7 @@ def _pose(path: Path, stored: dict[str, Any]) -> _Pose:
     values = stored["keypoints"]
     if not isinstance(values, list) or len(values) != _VALUES:
         count = len(values) if isinstance(values, list) else "no"
-        raise BadPoses(
-            f"{path.name}: a pose has {count} keypoint values, expected {_VALUES} (17 COCO joints)."
-        )
+        raise BadPoses(f"{path.name}: a pose has {count} keypoint values, expected {_VALUES} (17 COCO joints).")
     if not all(type(v) in (int, float) for v in values):
         raise BadPoses(f"{path.name}: a pose has keypoint values that are not numbers; export it again.")
     score = stored.get("scores")
@@ -126,9 +120,7 @@ def _pose(path: Path, stored: dict[str, Any]) -> _Pose:
 def _frames(path: Path, person: str, value: Any) -> Iterator[tuple[int, _Pose]]:
     for part in value if isinstance(value, list) else [value]:
         if not isinstance(part, dict):
-            raise BadPoses(
-                f"{path.name}: person {person!r:.40} is no object of frames; use AlphaPose's layout."
-            )
+            raise BadPoses(f"{path.name}: person {person!r:.40} is no object of frames; use AlphaPose's layout.")
         for frame, pose in part.items():
             if not isinstance(pose, _Pose):
                 raise BadPoses(f"{path.name}: person {person!r:.40} has a frame without keypoints.")
@@ -143,9 +135,7 @@ def _whole(path: Path, what: str, text: str) -> int:
 
 def _assemble(path: Path, stored: dict[str, Any], fps: float) -> Poses:
     if len(stored) > MAX_TRACKS:
-        raise BadPoses(
-            f"{path.name} holds {len(stored)} tracks, more than {MAX_TRACKS}; split the recording."
-        )
+        raise BadPoses(f"{path.name} holds {len(stored)} tracks, more than {MAX_TRACKS}; split the recording.")
     seen: set[int] = set()
     tracks: list[int] = []
     frames: list[int] = []
@@ -170,6 +160,4 @@ def _assemble(path: Path, stored: dict[str, Any], fps: float) -> Poses:
     given = np.array([np.nan if pose.score is None else pose.score for pose in poses])
     score = np.where(np.isnan(given), confidence(keypoints), np.clip(given, 0, 1)).astype(np.float32)
     numbers = np.array(frames, np.int64)
-    return Poses(
-        np.array(tracks, np.int32), numbers, numbers / fps, keypoints, boxes(keypoints), score
-    ).sorted()
+    return Poses(np.array(tracks, np.int32), numbers, numbers / fps, keypoints, boxes(keypoints), score).sorted()

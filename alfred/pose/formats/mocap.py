@@ -87,9 +87,7 @@ def _read_arrays(path: Path, archive: zipfile.ZipFile) -> dict[str, Array]:
             try:
                 out[name] = np.lib.format.read_array(stream, allow_pickle=False)
             except ValueError as error:
-                raise BadPoses(
-                    f"{path.name}: array {name!r} is damaged ({error}); export it again."
-                ) from None
+                raise BadPoses(f"{path.name}: array {name!r} is damaged ({error}); export it again.") from None
         if name == "track_id":
             _check_tracks(path, out["scene"], out["track_id"])
     return out
@@ -98,15 +96,11 @@ def _read_arrays(path: Path, archive: zipfile.ZipFile) -> dict[str, Array]:
 def _check_header(path: Path, name: str, stream: IO[bytes], size: int) -> tuple[int, ...]:
     try:
         version = np.lib.format.read_magic(stream)
-        reader = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = reader(stream)
     except ValueError as error:
         reason = str(error).splitlines()[0]
-        raise BadPoses(
-            f"{path.name}: array {name!r} is not a NumPy array ({reason}); export it again."
-        ) from None
+        raise BadPoses(f"{path.name}: array {name!r} is not a NumPy array ({reason}); export it again.") from None
     wanted = "iuf" if name in _TAILS else "iub"
     if dtype.kind not in wanted:
         raise BadPoses(f"{path.name}: array {name!r} holds {dtype} values; store it as plain numbers.")
@@ -168,9 +162,7 @@ def _assemble(
 def _floats(path: Path, name: str, arrays: dict[str, Array]) -> npt.NDArray[np.float32]:
     values = arrays[name]
     if not np.isfinite(values).all():
-        raise BadPoses(
-            f"{path.name}: array {name!r} holds NaN or infinity; give a missing joint confidence 0."
-        )
+        raise BadPoses(f"{path.name}: array {name!r} holds NaN or infinity; give a missing joint confidence 0.")
     if np.abs(values).max() > MAX_COORDINATE:
         raise BadPoses(f"{path.name}: array {name!r} holds numbers beyond {MAX_COORDINATE:.0f}; use pixels.")
     out = values.astype(np.float32)

@@ -11,6 +11,9 @@ function axes(c, x, y) {
   return [{ ...axis, label: x, incrs: [1, 2, 5, 10, 20, 50, 100, 500, 1000] }, { ...axis, label: y, size: 56 }];
 }
 
+// Whole numbers with half a step of room, also for a single point.
+const STEPS = { time: false, range: (u, min, max) => [min - 0.5, max + 0.5] };
+
 const KINDS = {
   loss: (data, c) => ({
     series: [{ label: "step" }, { label: "loss", stroke: c.accent, width: 2 }],
@@ -25,7 +28,7 @@ const KINDS = {
       { label: "FNR", stroke: c.red, width: 1.5, dash: [2, 3] },
     ],
     axes: axes(c, "slice", ""),
-    scales: { x: { time: false }, y: { range: [0, 1] } },
+    scales: { x: STEPS, y: { range: [0, 1] } },
     data: [data.slice, data.ebi, data.fpr, data.fnr],
   }),
   theta: (data, c) => ({
@@ -35,7 +38,7 @@ const KINDS = {
       { label: "share flagged", scale: "share", stroke: c.amber, width: 1.5, dash: [6, 4] },
     ],
     axes: [...axes(c, "slice", "θ"), { scale: "share", side: 1, stroke: c.text, grid: { show: false }, size: 50 }],
-    scales: { x: { time: false }, share: { range: [0, 1] } },
+    scales: { x: STEPS, share: { range: [0, 1] } },
     data: [data.slice, data.theta, data.share],
   }),
 };
@@ -48,7 +51,7 @@ export function drawCharts() {
     const { data, ...options } = KINDS[place.dataset.chart](JSON.parse(script.textContent), colours());
     script.remove();
     const size = { width: Math.max(280, place.clientWidth), height: 240 };
-    const chart = new uPlot({ scales: { x: { time: false } }, ...size, ...options }, data, place);
+    const chart = new uPlot({ scales: { x: STEPS }, ...size, ...options }, data, place);
     new ResizeObserver(() => chart.setSize({ width: Math.max(280, place.clientWidth), height: 240 })).observe(place);
   });
 }
