@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -12,6 +13,7 @@ from alfred.reports.as_csv import to_csv
 from alfred.services import seed_demo
 from alfred.services import walk as steps
 from alfred.services.deploy import Refused
+from alfred.services.ingest import ingest
 from alfred.services.report import camera_report
 from alfred.services.walk import Seen, StageFailed
 
@@ -27,7 +29,7 @@ def walk(videos: list[Path], say: Callable[[str], None], write: Callable[[str], 
     seen = [_simulated(reviewer, say), *(_real(camera, reviewer, say) for camera in cameras)]
     write("")
     for one in seen:
-        for line in _summary(one):
+        for line in summary(one):
             write(line)
 
 
@@ -79,7 +81,31 @@ def _real(camera: Camera, reviewer: User, say: Callable[[str], None]) -> Seen:
     return seen
 
 
-def _summary(seen: Seen) -> list[str]:
+def rehearse(name: str, validation: Path, slices: list[Path], noise: float, say: Callable[[str], None]) -> Seen:
+    """Prequential: each slice is scored and reviewed before a round trains on it; candidates are always promoted."""
+    reviewer = steps.script_reviewer()
+    camera = seed_demo.camera(name, slice_by=Camera.SliceBy.IMPORTED, review_budget=100_000)
+    seen = Seen(camera)
+    _ingest(camera, validation, say, as_validation=True)
+    steps.wait(camera, "the validation set", say)
+    for ordinal, path in enumerate(slices):
+        _ingest(camera, path, say, slice_ordinal=ordinal)
+        steps.wait(camera, f"slice {ordinal}", say)
+        seen.answers += steps.review_all(camera, reviewer, ordinal, noise)
+        made = steps.run_round(camera, seen, say)
+        say(f"{name}, round {made.ordinal}: EBI on the validation set {_ebi(seen.before)} → {_ebi(seen.after)}")
+    steps.look(seen)
+    return seen
+
+
+def _ingest(camera: Camera, path: Path, say: Callable[[str], None], **how: Any) -> None:
+    taken = ingest(camera, path, **how)
+    say(taken.message)
+    if taken.refused:
+        raise StageFailed(taken.message)
+
+
+def summary(seen: Seen) -> list[str]:
     camera = seen.camera
     share = f"{seen.share_flagged:.1%}" if seen.share_flagged is not None else "n/a"
     path = settings.STATE_DIR / "reports" / f"{camera.slug}.csv"

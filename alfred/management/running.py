@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
 
 from alfred.embedded.instance import StateDir
 from alfred.embedded.postgres import Postgres
@@ -18,6 +19,10 @@ from alfred.embedded.supervisor import Child, Supervisor
 from alfred.embedded.valkey import Valkey
 
 WORKERS = {"pose": "pose,camera", "score": "score", "train": "train", "io": "io"}
+
+
+class Interrupted(Exception):
+    """Somebody asked to stop."""
 
 
 class Stack:
@@ -61,6 +66,30 @@ class Stack:
             self.supervisor.add(Child("web", self._web(), ready=self._answers, ready_timeout=60))
         self.supervisor.start(stop)
 
+    def run_beside(self, work: Callable[[], None], stop: Callable[[], bool]) -> None:
+        """Run `work` in a thread of its own while this one watches the processes; raises what it raised.
+
+        Raises Interrupted when `stop` came first.
+        """
+        outcome: list[BaseException | None] = []
+
+        def run() -> None:
+            try:
+                work()
+                outcome.append(None)
+            except BaseException as error:
+                outcome.append(error)
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.supervisor.run_until(lambda: stop() or not thread.is_alive())
+        if not outcome:
+            raise Interrupted("Stopped before the work was done.")
+        if outcome[0] is not None:
+            raise outcome[0]
+
     def stop(self) -> None:
         """Everything in reverse order; nothing stays behind."""
         self.supervisor.stop()
@@ -90,8 +119,3 @@ def _worker(name: str, queues: str) -> Child:
         "--without-gossip", "--without-mingle",
     ]  # fmt: skip
     return Child(f"worker-{name}", argv, stop_timeout=10.0)
-
-
-def project_root() -> Path:
-    """Where manage.py lies."""
-    return Path(settings.BASE)

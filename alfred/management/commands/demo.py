@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -12,11 +11,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
 
 from alfred.embedded.child import AlreadyRunning, ServiceError
 from alfred.embedded.supervisor import stop_on_signals
-from alfred.management.running import Stack
+from alfred.management.running import Interrupted, Stack
 
 
 class Command(BaseCommand):
@@ -81,26 +79,15 @@ class Command(BaseCommand):
     def _headless(self, stack: Stack, videos: list[Path], stop: Callable[[], bool], started: float) -> None:
         from alfred.management import headless
 
-        outcome: list[BaseException | None] = []
-
         def walk() -> None:
-            try:
-                headless.walk(videos, lambda text: self._say(text, started), self.stdout.write)
-                outcome.append(None)
-            except BaseException as error:
-                outcome.append(error)
-            finally:
-                connection.close()
+            headless.walk(videos, lambda text: self._say(text, started), self.stdout.write)
 
-        thread = threading.Thread(target=walk, daemon=True)
-        thread.start()
-        stack.supervisor.run_until(lambda: stop() or not thread.is_alive())
-        if not outcome:
-            raise CommandError("Stopped before the walk was done.")
-        if outcome[0] is not None:
-            if isinstance(outcome[0], headless.WALK_ERRORS):
-                raise CommandError(f"The walk failed: {outcome[0]}")
-            raise outcome[0]
+        try:
+            stack.run_beside(walk, stop)
+        except headless.WALK_ERRORS as error:
+            raise CommandError(f"The walk failed: {error}") from None
+        except Interrupted as error:
+            raise CommandError(str(error)) from None
 
 
 def _with_progress(stop: Callable[[], bool], say: Callable[[str], None]) -> Callable[[], bool]:
