@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
+from zoneinfo import available_timezones
 
 
 class BadSetting(Exception):
@@ -53,8 +54,19 @@ def number(name: str, default: int, low: int = 0, high: int = 2**31) -> int:
 
 
 def folder(name: str, default: Path) -> Path:
-    """A folder's absolute path."""
-    return Path(os.environ.get(name) or default).expanduser().resolve()
+    """A folder's absolute path, there already or not."""
+    found = Path(os.environ.get(name) or default).expanduser().resolve()
+    if found.exists() and not found.is_dir():
+        raise BadSetting(f"{name}={found}: this is a file; name a folder")
+    return found
+
+
+def time_zone(name: str, default: str) -> str:
+    """A time zone's name, such as Europe/Berlin."""
+    value = os.environ.get(name) or default
+    if value not in available_timezones():
+        raise BadSetting(f"{name}={value!r}: use a time zone's name such as Europe/Berlin")
+    return value
 
 
 def database(url: str) -> dict[str, str | int]:

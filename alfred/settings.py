@@ -79,7 +79,7 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 
 USE_TZ = True
-TIME_ZONE = env.text("ALFRED_TIME_ZONE", "UTC")
+TIME_ZONE = env.time_zone("ALFRED_TIME_ZONE", "UTC")
 LANGUAGE_CODE = "en"
 USE_I18N = True
 

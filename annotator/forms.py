@@ -52,7 +52,7 @@ class ManyFilesField(forms.FileField):
     """One or more uploaded files."""
 
     def clean(self, data: Any, initial: Any = None) -> Any:
-        files = data if isinstance(data, list | tuple) else [data]
+        files = data if isinstance(data, list | tuple) and data else [data or None]
         return [super(ManyFilesField, self).clean(file, initial) for file in files]
 
 
@@ -62,7 +62,9 @@ class UploadForm(forms.Form):
         widget=_ManyFilesInput(attrs={"accept": "video/*,.avi,.mkv,.json,.npz"}),
         help_text="Video files, AlphaPose tracked-person JSON, or mocap-cctv .npz.",
     )
-    slice_ordinal = forms.IntegerField(required=False, min_value=0, label="Slice number (empty: the open slice)")
+    slice_ordinal = forms.IntegerField(
+        required=False, min_value=0, max_value=1_000_000, label="Slice number (empty: the open slice)"
+    )
     as_validation = forms.BooleanField(required=False, label="Use as this camera's validation set (files with labels)")
 
 

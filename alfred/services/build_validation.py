@@ -52,9 +52,7 @@ def progress(camera: Camera) -> Progress:
 
 
 def after_verdict(camera: Camera) -> None:
-    """After an answer in the warm-up lane: freeze the set when complete, and recalibrate now and then."""
-    if frozen_set(camera.pk):
-        return
+    """After an answer in warm-up of a camera without a set: freeze it when complete, recalibrate now and then."""
     now = progress(camera)
     confirmed = now.normals + now.anomalies
     if now.complete:

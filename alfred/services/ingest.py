@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from alfred.models import Camera, Job, Recording, User, audit
@@ -55,15 +55,14 @@ def ingest(
 ) -> Ingested:
     """Add one file to a camera. The same bytes twice are one recording.
 
-    A file that can't be used leaves a quarantined row with the reason, and nothing else. `fps` and `resolution`
-    are for pose files that name none.
+    A file that can't be used leaves a quarantined row with the reason, and nothing else; offered again (as what it
+    is, this time), it is looked at again. `fps` and `resolution` are for pose files that name none.
     """
     name = (name or path.name)[:255]
     digest = digest_of(path)
-    known = Recording.objects.filter(camera=camera, sha256=digest).first()
+    known = _taken(camera, digest)
     if known:
-        words = known.quarantined or "It is there already; nothing was added."
-        return Ingested(known, False, f"{name}: {words}")
+        return _there_already(known, name)
     try:
         facts = inspect_safely(path, fps=fps, resolution=resolution)
         if as_validation and not facts.has_labels:
@@ -73,6 +72,18 @@ def ingest(
         return _store(camera, path, name, digest, facts, slice_ordinal, as_validation, start_at, by)
     except BadFile as error:
         return _refuse(camera, path, name, digest, str(error), by)
+
+
+def _taken(camera: Camera, digest: str) -> Recording | None:
+    """The recording of these bytes, where they were taken in: such a one has its job, a refused one has none."""
+    known = Recording.objects.filter(camera=camera, sha256=digest).first()
+    if known and known.quarantined and not Job.objects.filter(kind=Job.Kind.EXTRACT, subject=known.pk).exists():
+        return None
+    return known
+
+
+def _there_already(known: Recording, name: str) -> Ingested:
+    return Ingested(known, False, f"{name}: {known.quarantined or 'It is there already; nothing was added.'}")
 
 
 def _store(
@@ -86,25 +97,33 @@ def _store(
     start_at: datetime | None,
     by: User | None,
 ) -> Ingested:
+    if not as_validation:
+        slices.refuse_closed(camera, slice_ordinal)  # before the bytes are kept
     key = artifacts().put_file(camera.slug, path, path.suffix.lower() if path.suffix.lower() in SUFFIXES else "")
     # A file handed over now was seen before now: its last frame is taken to be the moment of ingest.
     start = start_at or timezone.now() - timedelta(seconds=facts.duration_s)
     with transaction.atomic():
         locked = Camera.objects.select_for_update().get(pk=camera.pk)
-        recording = Recording.objects.create(
+        known = _taken(locked, digest)
+        if known:  # the same bytes came in twice at the same moment
+            return _there_already(known, name)
+        recording, _ = Recording.objects.update_or_create(
             camera=locked,
-            slice=None if as_validation else slices.join(locked, start, slice_ordinal),
-            purpose=Recording.Purpose.VALIDATION if as_validation else Recording.Purpose.STREAM,
-            origin=facts.origin,
-            name=name,
             sha256=digest,
-            size=path.stat().st_size,
-            source=key,
-            width=facts.width,
-            height=facts.height,
-            fps=facts.fps,
-            duration_s=facts.duration_s,
-            start_at=start,
+            defaults={
+                "slice": None if as_validation else slices.join(locked, start, slice_ordinal),
+                "purpose": Recording.Purpose.VALIDATION if as_validation else Recording.Purpose.STREAM,
+                "origin": facts.origin,
+                "name": name,
+                "size": path.stat().st_size,
+                "source": key,
+                "width": facts.width,
+                "height": facts.height,
+                "fps": facts.fps,
+                "duration_s": facts.duration_s,
+                "start_at": start,
+                "quarantined": "",
+            },
         )
         audit.record("ingest", camera=locked, by=by, recording=recording.pk, name=name)
         queue(locked.pk, Job.Kind.EXTRACT, recording.pk)
@@ -114,21 +133,24 @@ def _store(
 def _refuse(camera: Camera, path: Path, name: str, digest: str, reason: str, by: User | None) -> Ingested:
     reason = reason.removeprefix(f"{path.name}").lstrip(": ").strip() if reason.startswith(path.name) else reason
     reason = reason[:1].upper() + reason[1:]
-    try:
-        with transaction.atomic():
-            recording = Recording.objects.create(
-                camera=camera,
-                origin=Recording.Origin.VIDEO,
-                name=name,
-                sha256=digest,
-                size=path.stat().st_size,
-                start_at=timezone.now(),
-                quarantined=reason,
-            )
-            audit.record("refuse", camera=camera, by=by, recording=recording.pk, name=name, reason=reason)
-    except IntegrityError:  # the same bytes came in twice at the same moment
-        recording = Recording.objects.get(camera=camera, sha256=digest)
-        return Ingested(
-            recording, False, f"{name}: {recording.quarantined or 'It is there already; nothing was added.'}"
+    with transaction.atomic():
+        locked = Camera.objects.select_for_update().get(pk=camera.pk)
+        known = _taken(locked, digest)
+        if known:  # the same bytes came in otherwise at the same moment
+            return _there_already(known, name)
+        recording, is_new = Recording.objects.get_or_create(
+            camera=locked,
+            sha256=digest,
+            defaults={
+                "origin": Recording.Origin.VIDEO,
+                "name": name,
+                "size": path.stat().st_size,
+                "start_at": timezone.now(),
+                "quarantined": reason,
+            },
         )
-    return Ingested(recording, True, f"{name}: {reason}")
+        if recording.quarantined != reason:
+            recording.quarantined = reason
+            recording.save(update_fields=["quarantined"])
+        audit.record("refuse", camera=locked, by=by, recording=recording.pk, name=name, reason=reason)
+    return Ingested(recording, is_new, f"{name}: {reason}")

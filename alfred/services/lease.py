@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -27,26 +27,35 @@ def next_event(user: User, camera: Camera | None = None) -> Event | None:
     `SKIP LOCKED`: two people asking at once never wait for, or get, the same event.
     """
     now = timezone.now()
-    held = Lease.objects.filter(event=OuterRef("pk"), released_at=None, expires_at__gt=now)
-    mine = open_events(user, camera).filter(Exists(held.filter(user=user))).select_related("camera").first()
+    unreleased = Lease.objects.filter(released_at=None)
+    held = unreleased.filter(event=OuterRef("pk"), expires_at__gt=now)
+    rows = open_events(user, camera).select_related("camera", "recording__rendition")
+    mine = rows.filter(Exists(held.filter(user=user))).first()
     if mine:
         _extend(user, now)
         return mine
-    free = open_events(user, camera).exclude(Exists(held)).order_by("place")
-    event = free.select_for_update(of=("self",), skip_locked=True).select_related("camera").first()
-    if event is None:
-        return None
-    take(event, user)
-    return event
+    to_close = Exists(unreleased.filter(Q(event=OuterRef("pk")) | Q(user=user)))
+    free = rows.exclude(Exists(held)).annotate(to_close=to_close).order_by("place")
+    while event := free.select_for_update(of=("self",), skip_locked=True).first():
+        try:
+            with transaction.atomic():
+                take(event, user, close=event.to_close)
+        except IntegrityError:  # somebody took it between our look and our lock: look again
+            continue
+        return event
+    return None
 
 
-def take(event: Event, user: User) -> None:
+def take(event: Event, user: User, *, close: bool = True) -> None:
     """Lease the event to this person, whose row lock on it the caller holds.
 
-    Its expired lease is closed, and so is what the person held before: one screen, one lease.
+    `close`: its expired lease is closed, and so is what the person held before: one screen, one lease. Raises
+    IntegrityError when another person holds it.
     """
     now = timezone.now()
-    Lease.objects.filter(Q(event=event) | Q(user=user), released_at=None).update(released_at=now)
+    if close:
+        over = Q(event=event, expires_at__lte=now) | Q(user=user)
+        Lease.objects.filter(over, released_at=None).update(released_at=now)
     Lease.objects.create(event=event, user=user, expires_at=now + timedelta(seconds=settings.LEASE_S))
 
 

@@ -69,7 +69,7 @@ def event_facts(event: Event) -> dict[str, Any]:
         "seconds": event.end_pts - event.start_pts,
         "from": event.start_pts,
         "until": event.end_pts,
-        "has_video": Rendition.objects.filter(recording_id=event.recording_id).exists(),
+        "has_video": hasattr(event.recording, "rendition"),
     }
 
 

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from alfred.models import Answer, Event, Lane, Lease, SnapshotLabel, User, Verdict
+from alfred.models import Answer, Event, EventSegment, Lane, Lease, SnapshotLabel, User, ValidationSet, Verdict
+from alfred.models.people import cameras_of
 from alfred.services import build_validation, lease
 
 UNDO_FOR = timedelta(minutes=30)
@@ -26,6 +29,7 @@ class Recorded:
 
     is_new: bool
     second: bool
+    event: Event
 
 
 @transaction.atomic
@@ -35,13 +39,19 @@ def record(
     """One verdict row for each segment the event asks about.
 
     The same key again changes nothing. An event that another person decided meanwhile still takes the answer, as a
-    second one; one's own new answer supersedes the earlier.
+    second one; one's own new answer supersedes the earlier. Raises Event.DoesNotExist for one that is not theirs.
     """
-    event = Event.objects.select_for_update(of=("self",)).select_related("camera").get(pk=event_id)
-    known = Verdict.objects.filter(key=key, user=user).first()
+    calibrated = ValidationSet.objects.filter(camera=OuterRef("camera"), frozen_at__isnull=False)
+    asked = EventSegment.objects.filter(event=OuterRef("pk")).order_by("segment_id").values("segment_id")
+    rows = Event.objects.filter(camera__in=cameras_of(user)).select_related("camera")
+    rows = rows.annotate(asked=ArraySubquery(asked), calibrated=Exists(calibrated))
+    event = rows.select_for_update(of=("self",)).get(pk=event_id)
+    said = list(Verdict.objects.filter(event=event).order_by("id"))
+    known = next((v for v in said if v.key == key and v.user_id == user.pk), None)
     if known:
-        return Recorded(False, known.second)
-    before = list(Verdict.objects.filter(event=event, superseded_by__isnull=True).exclude(answer=Answer.UNDO))
+        return Recorded(False, known.second, event)
+    superseded = {v.supersedes_id for v in said}
+    before = [v for v in said if v.pk not in superseded and v.answer != Answer.UNDO]
     own = {v.segment_id: v for v in before if v.user_id == user.pk}
     second = any(v.user_id != user.pk and v.answer != Answer.SKIP for v in before)
     Verdict.objects.bulk_create(
@@ -57,15 +67,15 @@ def record(
                 active_ms=max(0, min(active_ms, 3_600_000)),
                 scripted=scripted,
             )
-            for segment in event.segments.values_list("pk", flat=True)
+            for segment in event.asked
         ]
     )
     if not second:
         _settle(event, answer, before, user)
     Lease.objects.filter(event=event, user=user, released_at=None).update(released_at=timezone.now())
-    if event.lane == Lane.WARMUP:
+    if event.lane == Lane.WARMUP and not event.calibrated:
         build_validation.after_verdict(event.camera)
-    return Recorded(True, second)
+    return Recorded(True, second, event)
 
 
 def _settle(event: Event, answer: Answer, before: list[Verdict], user: User) -> None:
@@ -83,6 +93,7 @@ def last_own(user: User) -> Verdict | None:
     """The newest verdict this person could still undo by time; what `undo` would take back."""
     return (
         Verdict.objects.filter(user=user, superseded_by__isnull=True, created_at__gte=timezone.now() - UNDO_FOR)
+        .filter(event__camera__in=cameras_of(user))
         .exclude(answer=Answer.UNDO)
         .select_related("event__camera")
         .order_by("-id")
@@ -96,14 +107,15 @@ def undo(user: User) -> Event:
     verdict = last_own(user)
     if verdict is None:
         raise NothingToUndo("There is nothing of yours from the last 30 minutes to undo.")
-    event = Event.objects.select_for_update(of=("self",)).select_related("camera").get(pk=verdict.event_id)
-    rows = list(Verdict.objects.filter(event=event, user=user, key=verdict.key, superseded_by__isnull=True))
-    _refuse_unless_free(event, user, [row.segment_id for row in rows], verdict)
+    rows = Event.objects.select_related("camera", "recording__rendition")
+    event = rows.select_for_update(of=("self",)).get(pk=verdict.event_id)
+    said = list(Verdict.objects.filter(event=event, user=user, key=verdict.key, superseded_by__isnull=True))
+    _refuse_unless_free(event, user, [row.segment_id for row in said], verdict)
     key = uuid4()
     Verdict.objects.bulk_create(
         [
             Verdict(event=event, segment_id=row.segment_id, user=user, answer=Answer.UNDO, supersedes=row, key=key)
-            for row in rows
+            for row in said
         ]
     )
     event.state, event.decided_at = Event.State.OPEN, None

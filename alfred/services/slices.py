@@ -23,16 +23,20 @@ def join(camera: Camera, start_at: datetime, ordinal: int | None) -> Slice:
     and joins the open one, so that no closed slice ever changes.
     """
     if ordinal is not None:
-        numbered, _ = Slice.objects.get_or_create(camera=camera, ordinal=ordinal)
-        if numbered.closed_at is None:
-            return numbered
-        raise ValueError(f"slice {ordinal} of {camera.name} is closed; use the next number")
+        refuse_closed(camera, ordinal)
+        return Slice.objects.get_or_create(camera=camera, ordinal=ordinal)[0]
     row = Slice.objects.filter(camera=camera, closed_at=None).order_by("ordinal").last()
     if row:
         return row
     last = Slice.objects.filter(camera=camera).order_by("ordinal").last()
     day = start_at.astimezone(ZoneInfo(camera.time_zone)).date() if camera.slice_by == Camera.SliceBy.DAY else None
     return Slice.objects.create(camera=camera, ordinal=last.ordinal + 1 if last else 0, day=day)
+
+
+def refuse_closed(camera: Camera, ordinal: int | None) -> None:
+    """Raises ValueError for the number of a slice that is closed; any other number, or none, is fine."""
+    if Slice.objects.filter(camera=camera, ordinal=ordinal, closed_at__isnull=False).exists():
+        raise ValueError(f"slice {ordinal} of {camera.name} is closed; use the next number")
 
 
 def in_work(row: Slice) -> int:

@@ -60,8 +60,8 @@ def probe(path: Path) -> VideoFacts:
     """Facts about the video at `path`. Raises BadVideo."""
     av.logging.set_level(None)
     with opened(path) as (container, stream):
-        if stream.frames > 0 or stream.duration or container.duration:
-            _check_rate(stream)
+        if stream.average_rate:
+            _refuse_rate(float(stream.average_rate))
         frame, times = _first_frame(container, stream)
         fps = _rate(stream, times)
         duration = _duration(container, stream, times, fps)
@@ -150,12 +150,6 @@ def _nothing_decoded(packets: int) -> str:
     if packets == 0:
         return f"It has a video track without a single picture; {EXPORT_AGAIN}."
     return f"No picture in it can be decoded: it is damaged or cut short; {EXPORT_AGAIN}."
-
-
-def _check_rate(stream: VideoStream) -> None:
-    rate = stream.average_rate
-    if rate is not None and rate != 0:
-        _refuse_rate(float(rate))
 
 
 def _refuse_rate(fps: float) -> None:

@@ -79,15 +79,13 @@ def upload(request: HttpRequest, slug: str) -> HttpResponseBase:
     return redirect("camera", slug)
 
 
-def _take(
-    request: HttpRequest, camera: Camera, file: UploadedFile[Any], wishes: dict[str, object]
-) -> ingest.Ingested:
+def _take(request: HttpRequest, camera: Camera, file: UploadedFile[Any], wishes: dict[str, object]) -> ingest.Ingested:
     """Put the upload under its own name in a folder of its own, and ingest it from there."""
     name = Path(file.name or "upload").name.lstrip(".-") or "upload"
     if (file.size or 0) > settings.MAX_UPLOAD_MB * 2**20:
         raise ValueError(f"larger than {settings.MAX_UPLOAD_MB} MB; use `manage.py ingest` on the server.")
     with TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
-        path = Path(folder) / name[-120:]
+        path = Path(folder) / name.encode()[-200:].decode(errors="ignore")  # file systems count bytes
         with path.open("wb") as target:
             for block in file.chunks():
                 target.write(block)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
@@ -10,6 +12,8 @@ from alfred.models import Job
 from alfred.services import jobs, pose_window, recording_facts
 from annotator.access import admin_only, recording_for
 from annotator.media import file_response
+
+LONGEST_S = 60.0
 
 
 def page(request: HttpRequest, pk: int) -> HttpResponse:
@@ -22,11 +26,18 @@ def poses(request: HttpRequest, pk: int) -> JsonResponse:
     """Poses of a stretch of the recording: ?start=&end= in seconds, at most a minute."""
     recording = recording_for(request, pk)
     try:
-        start = max(0.0, float(request.GET.get("start", 0)))
-        end = min(start + 60.0, float(request.GET.get("end", start + 10.0)))
+        start = max(0.0, _seconds(request.GET.get("start", "0")))
+        end = min(start + LONGEST_S, _seconds(request.GET.get("end", str(start + 10.0))))
     except ValueError:
         return JsonResponse({"error": "start and end are seconds"}, status=400)
     return JsonResponse(pose_window.of_recording(recording, start, end))
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("not a number of seconds")
+    return value
 
 
 def video(request: HttpRequest, pk: int) -> HttpResponseBase:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.core.validators import slug_re
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
@@ -19,43 +20,48 @@ from annotator.media import file_response
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    camera = _chosen(request)
-    context = _next(request, camera) | {"cameras": cameras_of(person(request)), "chosen": camera}
+    user = person(request)
+    context = _next(request, _chosen(request), record_verdict.last_own(user)) | {"cameras": cameras_of(user)}
     return render(request, "annotator/review.html", context)
 
 
 @require_GET
 def next_fragment(request: HttpRequest) -> HttpResponse:
-    return render(request, "annotator/partials/_event.html", _next(request, _chosen(request)))
+    context = _next(request, _chosen(request), record_verdict.last_own(person(request)))
+    return render(request, "annotator/partials/_event.html", context)
 
 
 @require_POST
 def verdict(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Write the answer, then show the next event. The same key again answers 200 and writes nothing."""
-    event = event_for(request, pk)
     form = VerdictForm(request.POST)
     if not form.is_valid():
+        event_for(request, pk)
         return HttpResponse("The answer was not understood: reload the page.", status=400, content_type="text/plain")
-    found = record_verdict.record(
-        person(request),
-        event.pk,
-        Answer(form.cleaned_data["answer"]),
-        form.cleaned_data["key"],
-        active_ms=form.cleaned_data["active_ms"] or 0,
-    )
-    context = _next(request, _chosen(request))
+    user, said = person(request), form.cleaned_data
+    answer = Answer(said["answer"])
+    try:
+        found = record_verdict.record(user, pk, answer, said["key"], active_ms=said["active_ms"] or 0)
+    except Event.DoesNotExist:
+        raise Http404 from None
+    camera = found.event.camera
+    chosen = camera if camera.slug == request.POST.get("camera") else _chosen(request)
+    last = {"event": found.event, "answer": answer} if found.is_new else record_verdict.last_own(user)
+    context = _next(request, chosen, last)
     return render(request, "annotator/partials/_event.html", context, status=201 if found.is_new else 200)
 
 
 @require_POST
 def undo(request: HttpRequest) -> HttpResponse:
     """Bring back one's last answer's event; when that can't be, say why and change nothing."""
+    chosen = _chosen(request)
     try:
         event = record_verdict.undo(person(request))
     except record_verdict.NothingToUndo as error:
         response = HttpResponse(status=200)
         return reswap(trigger_client_event(response, "alfred:say", {"text": str(error)}), "none")
-    return render(request, "annotator/partials/_event.html", _shown(request, event, _chosen(request)))
+    context = _shown(request, event, chosen, record_verdict.last_own(person(request)))
+    return render(request, "annotator/partials/_event.html", context)
 
 
 @require_POST
@@ -86,26 +92,29 @@ def video(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 def _chosen(request: HttpRequest) -> Camera | None:
     """The camera the person narrowed the queue to, if any."""
     slug = request.GET.get("camera") or request.POST.get("camera") or ""
+    if slug and not slug_re.fullmatch(slug):
+        raise Http404
     return camera_for(request, slug) if slug else None
 
 
-def _next(request: HttpRequest, camera: Camera | None) -> dict[str, Any]:
+def _next(request: HttpRequest, camera: Camera | None, last: object) -> dict[str, Any]:
+    """What to show now. `last`: the person's last answer, which undo would take back."""
     event = lease.next_event(person(request), camera)
-    return _shown(request, event, camera) if event else _nothing(request, camera)
+    return _shown(request, event, camera, last) if event else _nothing(request, camera, last)
 
 
-def _shown(request: HttpRequest, event: Event, camera: Camera | None) -> dict[str, Any]:
+def _shown(request: HttpRequest, event: Event, camera: Camera | None, last: object) -> dict[str, Any]:
     return {
         "event": event,
         "facts": pose_window.event_facts(event),
         "key": uuid4(),
-        "last": record_verdict.last_own(person(request)),
+        "last": last,
         "waiting": lease.open_events(person(request), camera).count(),
         "chosen": camera,
     }
 
 
-def _nothing(request: HttpRequest, camera: Camera | None) -> dict[str, Any]:
+def _nothing(request: HttpRequest, camera: Camera | None, last: object) -> dict[str, Any]:
     """Why there is nothing to show, told apart."""
     user = person(request)
     held, seconds = lease.held_by_others(user, camera)
@@ -115,6 +124,6 @@ def _nothing(request: HttpRequest, camera: Camera | None) -> dict[str, Any]:
         "seconds": round(seconds) if seconds else None,
         "elsewhere": lease.open_events(user).count() if camera else 0,
         "no_camera": not cameras_of(user).exists(),
-        "last": record_verdict.last_own(user),
+        "last": last,
         "chosen": camera,
     }

@@ -75,6 +75,7 @@ def scene(name: str, *, events: int = 1, lane: Lane = Lane.REVIEW, **policies: A
     scoring = _score(extraction, deployments[-1], segments)
     refused = Recording.objects.create(
         camera=camera,
+        slice=piece,
         origin=Recording.Origin.VIDEO,
         name="broken.mp4",
         sha256=hashlib.sha256(name.encode()).hexdigest(),
@@ -116,7 +117,9 @@ def open_event(where: Scene, lane: Lane, segments: list[Segment], place: float |
     return event
 
 
-def record(camera: Camera, piece: Slice, *, people_seen: int = 2, start: float = 0.0) -> tuple[Recording, PoseExtraction]:
+def record(
+    camera: Camera, piece: Slice, *, people_seen: int = 2, start: float = 0.0
+) -> tuple[Recording, PoseExtraction]:
     """A recording with stored poses, tracks and segments of 4.5 s, and a file to play."""
     poses = world.walkers(people_seen=people_seen, seconds=4.5, start=start)
     keys = artifacts()

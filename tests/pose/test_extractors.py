@@ -120,7 +120,8 @@ def test_registry() -> None:
         registry.create("nothing")
     code = (
         "import sys, alfred.pose.extractors.registry as r; r.names()\n"
-        "print([m for m in ('torch', 'ultralytics', 'ai_edge_litert', 'onnxruntime', 'av', 'scipy') if m in sys.modules])"
+        "heavy = ('torch', 'ultralytics', 'ai_edge_litert', 'onnxruntime', 'av', 'scipy')\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -157,7 +158,7 @@ def test_a_catalogue_name_stands_for_its_own_bytes_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wanted", ["../x.pt", "sub/x.pt", "nothing", "yolo11n-pose", "/nowhere/x.pt"])
 def test_missing_weights_say_what_to_do(tmp_path: Path, wanted: str) -> None:
-    with pytest.raises(MissingWeightsError, match="folder|path"):
+    with pytest.raises(MissingWeightsError, match=r"folder|path"):
         catalogue.resolve(wanted, tmp_path)
 
 

@@ -54,18 +54,18 @@ def test_range_is_half_open_and_reads_few_row_groups(tmp_path: Path, monkeypatch
     poses = make(10 * GROUP_ROWS)
     path = write(tmp_path / "p.parquet", poses, 10_000)
     read: list[int] = []
-    original = pq.ParquetFile.read_row_groups
+    original = pq.ParquetFile.read_row_group
 
-    def spy(self: pq.ParquetFile, groups: list[int], **options: object) -> pa.Table:
-        read.extend(groups)
-        return original(self, groups, **options)
+    def spy(self: pq.ParquetFile, group: int, **options: object) -> pa.Table:
+        read.append(group)
+        return original(self, group, **options)
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", spy)
     got = read_poses(path, start=100.0, end=104.0)
     inside = (poses.pts >= 100) & (poses.pts < 104)
     assert len(got) == inside.sum() == 500
     np.testing.assert_array_equal(got.keypoints, poses.keypoints[inside])
-    assert len(read) <= 2
+    assert 1 <= len(read) <= 2
     assert len(read_poses(path, start=1e6)) == 0
 
 

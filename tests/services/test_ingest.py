@@ -16,7 +16,7 @@ from django.db import connection
 from alfred.models import AuditEntry, Camera, Job, Recording, Slice
 from alfred.services import slices
 from alfred.services.ingest import Ingested, ingest
-from alfred.services.storage import artifacts
+from alfred.services.storage import artifacts, digest_of
 from tests import world
 from tests.video import clips
 
@@ -128,6 +128,7 @@ def test_a_closed_slice_takes_nothing_more(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="slice 4 of Gate is closed; use the next number"):
         world.ingest_poses(view, path, slice_ordinal=4)
     assert Recording.objects.filter(camera=view).count() == 1
+    assert not artifacts().exists(f"gate/{digest_of(path)[:2]}/{digest_of(path)}.npz")  # nor are its bytes kept
     with pytest.raises(CommandError, match="slice 4 of Gate is closed"):
         call_command("ingest", "gate", str(path), "--slice", "4", stdout=StringIO())
     assert world.ingest_poses(view, path, slice_ordinal=5).is_new  # nothing of the refusal stays in the way
@@ -161,7 +162,6 @@ def run_command(*arguments: str) -> tuple[str, str]:
     try:
         call_command("ingest", *arguments, stdout=out, no_color=True)
     except CommandError as error:
-        assert error.returncode == 1
         return out.getvalue(), str(error)
     return out.getvalue(), ""
 
@@ -169,19 +169,19 @@ def run_command(*arguments: str) -> tuple[str, str]:
 def test_the_command_takes_a_folder_and_leaves_notes_alone(tmp_path: Path) -> None:
     folder = tmp_path / "footage" / "inner"
     folder.mkdir(parents=True)
-    world.npz(folder / "b.npz", world.walkers(people_seen=1))
+    world.npz(folder / "b_1.npz", world.walkers(people_seen=1))
     clips.make(tmp_path / "footage" / "a.mp4")
     (folder / "b_meta.json").write_text('{"fps": 15, "resolution": [1280, 720]}')
     (folder / "readme.txt").write_text("not footage")
     out, error = run_command("Yard", str(tmp_path / "footage"), "--create", "--slice", "2")
     assert error == ""
     lines = out.strip().splitlines()
-    assert [line.split(":")[0] for line in lines] == ["a.mp4", "b.npz"]
+    assert [line.split(":")[0] for line in lines] == ["a.mp4", "b_1.npz"]
     view = Camera.objects.get(name="Yard")
     assert (view.privacy, view.slice_by) == ("poses_only", "imported")
     assert {r.slice.ordinal for r in view.recordings.all() if r.slice} == {2}
     # b_meta.json beside it said the frame rate
-    assert view.recordings.get(name="b.npz").fps == 15.0
+    assert view.recordings.get(name="b_1.npz").fps == 15.0
 
 
 def test_the_command_goes_on_after_a_bad_file_and_fails_at_the_end(tmp_path: Path) -> None:

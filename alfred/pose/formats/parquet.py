@@ -38,13 +38,20 @@ SCHEMA = pa.schema(
         pa.field("track", pa.int32(), nullable=False),
         pa.field("frame", pa.int64(), nullable=False),
         pa.field("pts", pa.float64(), nullable=False),
-        pa.field(
-            "keypoints", pa.list_(pa.field("element", pa.float32(), nullable=False), 51), nullable=False
-        ),
+        pa.field("keypoints", pa.list_(pa.field("element", pa.float32(), nullable=False), 51), nullable=False),
         pa.field("bbox", pa.list_(pa.field("element", pa.float32(), nullable=False), 4), nullable=False),
         pa.field("score", pa.float32(), nullable=False),
     ]
 )
+
+_ARRAYS: dict[str, tuple[tuple[int, ...], type[np.generic]]] = {
+    "track": ((), np.int32),
+    "frame": ((), np.int64),
+    "pts": ((), np.float64),
+    "keypoints": ((JOINTS, 3), np.float32),
+    "bbox": ((4,), np.float32),
+    "score": ((), np.float32),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +161,16 @@ def read_poses(path: Path, *, start: float | None = None, end: float | None = No
     high = math.inf if end is None else end
     with _open(path) as file:
         groups = [g for g in range(file.num_row_groups) if _overlaps(file.metadata.row_group(g), low, high)]
-        table = file.read_row_groups(groups, use_threads=False)
-    poses = from_table(table)
+        rows = sum(file.metadata.row_group(g).num_rows for g in groups)
+        # One group at a time into the final arrays: peak memory is the poses and little more.
+        arrays = {name: np.empty((rows, *shape), kind) for name, (shape, kind) in _ARRAYS.items()}
+        at = 0
+        for group in groups:
+            part = from_table(file.read_row_group(group, use_threads=False))
+            for name, array in arrays.items():
+                array[at : at + len(part)] = getattr(part, name)
+            at += len(part)
+    poses = Poses(**arrays)
     inside = (poses.pts >= low) & (poses.pts < high)
     return poses if bool(inside.all()) else poses.take(inside)
 
