@@ -29,6 +29,10 @@ SOCKET_PATH_LIMIT = 107
 """Longest path of a unix socket in bytes: sun_path of unix(7) holds 108 with the closing zero."""
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_KEEPCAPS = 8
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+_CAP_DAC_READ_SEARCH = 2
+_CAPABILITY_VERSION_3 = 0x20080522
 # Loaded here, not in the forked child: between fork and exec nothing may wait for a lock of another thread.
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -48,6 +52,26 @@ def _follow_parent(sig: int, parent: int) -> None:
         os._exit(1)
 
 
+def may_pass_on_search() -> bool:
+    """Tell whether we, as root, can let a process of another account pass through folders closed to it."""
+    wanted = 1 << _CAP_DAC_READ_SEARCH
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+    sets = dict(line.split(":\t") for line in status.splitlines() if line.startswith("Cap"))
+    return os.geteuid() == 0 and all(int(sets.get(name, "0"), 16) & wanted for name in ("CapPrm", "CapBnd"))
+
+
+def _keep_search() -> None:
+    """Run in the forked child after it changed its user: keep CAP_DAC_READ_SEARCH, and nothing else, across exec."""
+    bit = 1 << _CAP_DAC_READ_SEARCH
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)  # effective, permitted, inheritable; then the upper halves
+    if _LIBC.capset(header, sets) or _LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH, 0, 0):
+        os._exit(126)
+
+
 def spawn(
     argv: Sequence[str | Path],
     *,
@@ -56,10 +80,12 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | str | None = None,
     owner: tuple[int, int] | None = None,
+    search: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` in its own process group with output appended to `log`.
 
-    `owner` (user id, group id) is whom root turns into first; `death_signal` comes when this process dies.
+    `owner` (user id, group id) is whom root turns into first; `death_signal` comes when this process dies. With
+    `search` (see `may_pass_on_search`) that owner may still read and pass through every folder, as root may.
 
     Only the main thread may call this: the kernel sends the death signal when the *thread* that forked ends,
     so a process started from a short-lived thread would be stopped for no visible reason.
@@ -68,8 +94,17 @@ def spawn(
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("Processes are started from the main thread (see the docstring of spawn).")
     parent = os.getpid()
+
+    def prepare() -> None:
+        if search:
+            _keep_search()
+        # After setuid, as it must be: changing the user clears the death signal.
+        _follow_parent(death_signal, parent)
+
     with open_log(log) as output:
         try:
+            # Inherited by the fork: without it setuid drops every capability before `prepare` runs.
+            _LIBC.prctl(_PR_SET_KEEPCAPS, int(search), 0, 0, 0)
             return subprocess.Popen(
                 [os.fspath(part) for part in argv],
                 stdin=subprocess.DEVNULL,
@@ -81,11 +116,12 @@ def spawn(
                 group=owner[1] if owner else None,
                 extra_groups=[] if owner else None,
                 process_group=0,
-                # After setuid, as it must be: changing the user clears the death signal.
-                preexec_fn=lambda: _follow_parent(death_signal, parent),
+                preexec_fn=prepare,
             )
         except OSError as error:
             raise ServiceError(f"{argv[0]} cannot be run: {error.strerror}.") from error
+        finally:
+            _LIBC.prctl(_PR_SET_KEEPCAPS, 0, 0, 0, 0)
 
 
 def open_log(path: Path) -> contextlib.closing[FileDescriptor]:

@@ -64,6 +64,7 @@ class Postgres:
         self.log = self.root / "log" / "postgres.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._lock = child.FolderLock(self.root / "owner.lock")
+        self._search = False
         self.sockets = child.socket_folder(self.root, _SOCKET)
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -84,8 +85,10 @@ class Postgres:
             if self.process is not None:  # it died
                 child.end_group(self.process, signal.SIGKILL)
                 self.process = None
-            _check_traversable(account, self.root, "set ALFRED_STATE_DIR to a folder it can reach")
-            _check_traversable(account, _program("postgres").parent, "put the Python environment where it can read")
+            self._search = _needs_search(account, self.root, "set ALFRED_STATE_DIR to a folder it can reach")
+            self._search |= _needs_search(
+                account, _program("postgres").parent, "put the Python environment where it can read"
+            )
             child.private_folder(self.sockets, account.uid if account else None)
             self._set_aside_unfinished()
             if not (self.data / "PG_VERSION").exists():
@@ -216,7 +219,15 @@ class Postgres:
     def _spawn(self, command: list[str | Path], account: Account | None, death_signal: int) -> subprocess.Popen[bytes]:
         owner = account.ids if account else None
         # In "/": the account may not be able to enter the folder we were started in.
-        return child.spawn(command, log=self.log, death_signal=death_signal, env=_environment(), cwd="/", owner=owner)
+        return child.spawn(
+            command,
+            log=self.log,
+            death_signal=death_signal,
+            env=_environment(),
+            cwd="/",
+            owner=owner,
+            search=self._search,
+        )
 
     def _command(self) -> list[str | Path]:
         settings = {
@@ -281,17 +292,21 @@ def _plain_account() -> Account:
 
 def can_enter(folder: Path) -> bool:
     """Tell whether we could run a cluster below `folder`: root needs an account that may pass through."""
-    return os.geteuid() != 0 or not _blocked_folder(_plain_account(), folder)
+    return os.geteuid() != 0 or child.may_pass_on_search() or not _blocked_folder(_plain_account(), folder)
 
 
-def _check_traversable(account: Account | None, folder: Path, remedy: str) -> None:
-    """ServiceError naming the first folder on the way to `folder` that `account` may not pass through."""
+def _needs_search(account: Account | None, folder: Path, remedy: str) -> bool:
+    """Tell whether the server must be let through folders closed to `account` on the way to `folder`.
+
+    A checkout below /root is such a case. Raises ServiceError naming the folder where we cannot let it through.
+    """
     blocked = _blocked_folder(account, folder) if account else ""
-    if account and blocked:
+    if account and blocked and not child.may_pass_on_search():
         raise ServiceError(
-            f"PostgreSQL runs as the account {account.name}, which may not enter {blocked}: {remedy}, or do "
-            "not start as root."
+            f"PostgreSQL runs as the account {account.name}, which may not enter {blocked}: {remedy}, or do not "
+            "start as root."
         )
+    return bool(blocked)
 
 
 def _blocked_folder(account: Account, folder: Path) -> str:

@@ -88,9 +88,10 @@ class Job(models.Model):
         return max(0, round(spent * (self.total - self.done) / self.done))
 
     def claim(self, worker: str) -> bool:
-        """Own the job: True for exactly one of any number of callers."""
+        """Own the job: True for exactly one of any number of callers, and for none before its back-off is over."""
         now = timezone.now()
-        won = Job.objects.filter(pk=self.pk, state=self.State.QUEUED, cancel_requested=False).update(
+        ready = models.Q(not_before=None) | models.Q(not_before__lte=now)
+        won = Job.objects.filter(ready, pk=self.pk, state=self.State.QUEUED, cancel_requested=False).update(
             state=self.State.RUNNING,
             attempts=F("attempts") + 1,
             worker=worker,

@@ -64,9 +64,7 @@ class SegmentScores:
     peak: npt.NDArray[np.int64]
 
 
-def cut_segments(
-    poses: Poses, seconds: float = SEGMENT_SECONDS, min_rest: float = MIN_REST_SECONDS
-) -> Segments:
+def cut_segments(poses: Poses, seconds: float = SEGMENT_SECONDS, min_rest: float = MIN_REST_SECONDS) -> Segments:
     """Cut tracks every `seconds` from their first pose; a rest under `min_rest` seconds joins the one before.
 
     Works on times, not on pose counts, so a lower frame rate or missed frames move no cut. The ordinal is
@@ -74,9 +72,7 @@ def cut_segments(
     that follow. Raises ValueError when `seconds` is not positive or `min_rest` is negative.
     """
     if not seconds > 0 or min_rest < 0:
-        raise ValueError(
-            f"segments: seconds must be positive and min_rest not negative, got {seconds}, {min_rest}"
-        )
+        raise ValueError(f"segments: seconds must be positive and min_rest not negative, got {seconds}, {min_rest}")
     ordinal = _ordinals(poses.track, poses.pts, seconds, min_rest)
     order = np.lexsort((poses.pts, ordinal, poses.track))
     track, ordinal_sorted = poses.track[order], ordinal[order]

@@ -89,9 +89,7 @@ def simulate(
     range.
     """
     if not 0 <= anomaly_share <= MOST_ANOMALOUS or not minutes > 0 or not fps > 0 or min(width, height) < 32:
-        raise ValueError(
-            "simulate: anomaly_share must lie in 0..0.5, minutes and fps be positive, the picture ≥ 32 px"
-        )
+        raise ValueError("simulate: anomaly_share must lie in 0..0.5, minutes and fps be positive, the picture ≥ 32 px")
     rng = np.random.default_rng([seed, view_seed])
     lead = 1.0 if anomaly_share <= 0.2 else 0.35
     scene = Scene(View.drawn(view_seed, width, height), fps, round(minutes * 60 * fps), calm, lead, rng)
@@ -143,9 +141,7 @@ def _filmed(scene: Scene, people: Sequence[Person]) -> SimulatedStream:
 
 def _passer_by(scene: Scene) -> Person:
     kinds = [WALKING, WALKING + 10, STANDING, SITTING, JOGGING]
-    kind = scene.rng.choice(
-        kinds, p=[0.5, 0.17, 0.19, 0.14, 0.0] if scene.calm else [0.42, 0.15, 0.18, 0.13, 0.12]
-    )
+    kind = scene.rng.choice(kinds, p=[0.5, 0.17, 0.19, 0.14, 0.0] if scene.calm else [0.42, 0.15, 0.18, 0.13, 0.12])
     stature = _stature(scene.rng)
     if kind in (STANDING, SITTING):
         return _stays(scene, stature, int(kind))
@@ -245,9 +241,7 @@ def _fighters(scene: Scene) -> list[Person]:
 
 def _turned_away(motion: Motion, scene: Scene) -> Motion:
     t = np.arange(len(motion.turn)) / scene.fps
-    return Motion(
-        motion.angles, motion.forward, motion.turn + np.pi * stick_people.rise(t, 0.0, 0.7), planted=False
-    )
+    return Motion(motion.angles, motion.forward, motion.turn + np.pi * stick_people.rise(t, 0.0, 0.7), planted=False)
 
 
 def _middle(scene: Scene) -> float:

@@ -50,9 +50,7 @@ class View:
         x, y, z = points[..., 0], points[..., 1] - self.up, points[..., 2]
         depth = np.maximum(z * np.cos(self.down) - y * np.sin(self.down), 0.3)
         above = y * np.cos(self.down) + z * np.sin(self.down)
-        picture = np.stack(
-            [self.width / 2 + self.focal * x / depth, self.height / 2 - self.focal * above / depth], -1
-        )
+        picture = np.stack([self.width / 2 + self.focal * x / depth, self.height / 2 - self.focal * above / depth], -1)
         return picture, depth
 
 
@@ -81,9 +79,7 @@ class Sighting:
     actions: Bytes
 
 
-def sighting(
-    view: View, person: Person, fps: float, track: int, rng: np.random.Generator
-) -> tuple[Sighting, int]:
+def sighting(view: View, person: Person, fps: float, track: int, rng: np.random.Generator) -> tuple[Sighting, int]:
     """One person as detected; returns the next free track number too."""
     picture, depth = view.project(person.joints)
     n = len(picture)

@@ -64,9 +64,7 @@ def degrees(*values: float) -> Floats:
     return np.asarray(np.deg2rad(values))
 
 
-def sway(
-    t: Floats, rng: np.random.Generator, size: float, lowest: float = 0.1, highest: float = 0.6
-) -> Floats:
+def sway(t: Floats, rng: np.random.Generator, size: float, lowest: float = 0.1, highest: float = 0.6) -> Floats:
     """Smooth noise (t,) of standard deviation `size`: four sines between `lowest` and `highest` Hz."""
     rates = rng.uniform(lowest, highest, 4)
     phases = rng.uniform(0, 2 * np.pi, 4)

@@ -51,7 +51,8 @@ def run(context: JobContext, camera_id: int) -> None:
             value=found.value,
             details=found.details,
         )
-        why = f"threshold calibrated: {Threshold.Policy(found.policy).label}. {found.sentence}".strip()
+        counts = f"{found.details['normals']} normal and {found.details['anomalies']} anomalous segments"
+        why = f"threshold found anew on {counts}"
         append(camera, deployment.version, threshold, why, None)
         if present:
             evaluate.store(camera, deployment.version, threshold, present, data, role="deployed")

@@ -18,6 +18,9 @@ from alfred.models import Job, Recording, Round, work
 
 log = logging.getLogger(__name__)
 
+ON_RECORDINGS = frozenset({Job.Kind.EXTRACT, Job.Kind.SCORE})
+"""Kinds whose subject is a recording that is worth nothing until they are done."""
+
 
 class BadInputError(Exception):
     """The recording itself is bad: trying again won't help. The message is one sentence for people."""
@@ -97,8 +100,10 @@ def _end(job: Job, state: Job.State, reason: str) -> None:
         Round.objects.filter(pk=job.subject, state__in=Round.RUNNING).update(
             state=ended, message=reason, ended_at=timezone.now()
         )
-    elif state == Job.State.FAILED and job.kind in {Job.Kind.EXTRACT, Job.Kind.SCORE}:
-        Recording.objects.filter(pk=job.subject).update(quarantined=reason)
+    elif job.kind in ON_RECORDINGS:
+        # Given up, whether by us or by a person: its slice must not wait for it.
+        words = "Work on it was cancelled." if state == Job.State.CANCELLED else reason
+        Recording.objects.filter(pk=job.subject).update(quarantined=words)
 
 
 @transaction.atomic
@@ -116,13 +121,15 @@ def cancel(job_id: int) -> None:
 
 @transaction.atomic
 def retry(job_id: int) -> None:
-    """Queue a given-up job once more, its attempts counted from zero."""
+    """Queue a given-up or cancelled job once more, its attempts counted from zero."""
     job = Job.objects.select_for_update().get(pk=job_id)
-    if job.state != Job.State.FAILED or job.kind == Job.Kind.ROUND:
+    if job.state not in {Job.State.FAILED, Job.State.CANCELLED} or job.kind == Job.Kind.ROUND:
         return
     job.state, job.attempts, job.error, job.not_before = Job.State.QUEUED, 0, "", None
-    job.save(update_fields=["state", "attempts", "error", "not_before"])
-    Recording.objects.filter(pk=job.subject).update(quarantined="")
+    job.cancel_requested = False
+    job.save(update_fields=["state", "attempts", "error", "not_before", "cancel_requested"])
+    if job.kind in ON_RECORDINGS:
+        Recording.objects.filter(pk=job.subject).update(quarantined="")
     work.after_commit(job)
 
 

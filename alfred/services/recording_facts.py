@@ -22,7 +22,7 @@ def facts(recording: Recording) -> dict[str, Any]:
     counts = SegmentScore.objects.filter(segment__recording=recording).aggregate(
         segments=Count("pk"),
         flagged=Count("pk", filter=Q(flagged=True)),
-        unscored=Count("pk", filter=Q(value=None)),
+        scored=Count("pk", filter=Q(value__isnull=False)),
     )
     return {
         "extraction": extraction,
@@ -32,5 +32,5 @@ def facts(recording: Recording) -> dict[str, Any]:
         "jobs": list(
             Job.objects.filter(subject=recording.pk, kind__in=["extract", "score", "rendition"]).order_by("id")
         ),
-        "share_flagged": counts["flagged"] / counts["segments"] if counts["segments"] else None,
+        "share_flagged": counts["flagged"] / counts["scored"] if counts["scored"] else None,
     }

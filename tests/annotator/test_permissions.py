@@ -159,9 +159,10 @@ def test_matrix(house: House, role: str, foreign: bool) -> None:
     where = house.foreign if foreign else house.own
     wrong = []
     for name, route in ROUTES.items():
+        client = house.client(role)
         before = fingerprint()
         with transaction.atomic():
-            response = call(house.client(role), name, where)
+            response = call(client, name, where)
             want = expected(route, role, foreign)
             # Somebody signed in already is sent on from the sign-in page.
             want = 302 if name == "login" and role != "anonymous" else want

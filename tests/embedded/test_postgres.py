@@ -233,7 +233,28 @@ def test_a_long_or_odd_path_gets_a_short_private_socket_folder(state: Path, monk
 
 
 @only_root
-def test_a_closed_parent_folder_is_named_and_left_alone(state: Path) -> None:
+def test_below_a_closed_folder_the_server_is_let_through_with_one_capability(state: Path) -> None:
+    """A checkout in /root is the usual case."""
+    if not child.may_pass_on_search():
+        pytest.skip("this root may not pass on CAP_DAC_READ_SEARCH")
+    closed = state / "closed"
+    closed.mkdir(mode=0o700)
+    server = Postgres(closed / "deep" / "postgres", fsync=False)
+    try:
+        server.start()
+        server.create_database("alfred")
+        assert server.process is not None
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        assert int(status.split("CapEff:")[1].split()[0], 16) == 1 << 2  # CAP_DAC_READ_SEARCH of capabilities(7)
+        assert status.split("Uid:")[1].split()[0] != "0"
+        assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    finally:
+        server.stop()
+
+
+@only_root
+def test_a_closed_parent_folder_is_named_and_left_alone(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "may_pass_on_search", lambda: False)  # as in a container without that capability
     closed = state / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(ServiceError) as refusal:

@@ -46,9 +46,7 @@ def is_pose_file(path: Path) -> bool:
     return path.suffix.lower() in POSE_SUFFIXES
 
 
-def read_labelled(
-    path: Path, *, fps: float | None = None, resolution: tuple[int, int] | None = None
-) -> LabelledPoses:
+def read_labelled(path: Path, *, fps: float | None = None, resolution: tuple[int, int] | None = None) -> LabelledPoses:
     """A pose file in whichever format it is. Raises BadPoses."""
     if path.suffix.lower() == ".npz":
         return mocap.read(path, fps=fps, resolution=resolution)
@@ -82,9 +80,7 @@ def _size_for(found: LabelledPoses) -> tuple[int, int]:
     return next(((w, h) for w, h in COMMON_SIZES if x <= w and y <= h), (int(x) + 1, int(y) + 1))
 
 
-def inspect_safely(
-    path: Path, *, fps: float | None = None, resolution: tuple[int, int] | None = None
-) -> FileFacts:
+def inspect_safely(path: Path, *, fps: float | None = None, resolution: tuple[int, int] | None = None) -> FileFacts:
     """Facts about a video or pose file; reading happens in a child with limits. Raises BadFile."""
     if path.stat().st_size == 0:
         raise BadFile("The file is empty (0 bytes); copy or export it again.")
