@@ -8,6 +8,7 @@ class WorkersConfig(AppConfig):
 
     def ready(self) -> None:
         from alfred.models import work
-        from workers.dispatch import nudge
+        from workers import dispatch
 
-        work.nudge = nudge
+        work.nudge = dispatch.nudge
+        work.nudge_camera = dispatch.nudge_camera

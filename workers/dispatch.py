@@ -15,7 +15,16 @@ log = logging.getLogger(__name__)
 
 def nudge(job: Job) -> None:
     """Tell a worker of the job's queue. When the broker can't be reached the sweep tells it later."""
+    _send("workers.run_job", job.pk, KINDS[job.kind].queue)
+
+
+def nudge_camera(camera_id: int) -> None:
+    """Have a worker look at a camera's warm-up."""
+    _send("workers.advance_warm_up", camera_id, "io")
+
+
+def _send(task: str, row: int, queue: str) -> None:
     try:
-        app.send_task("workers.run_job", args=(job.pk,), queue=KINDS[job.kind].queue, retry=False, ignore_result=True)
+        app.send_task(task, args=(row,), queue=queue, retry=False, ignore_result=True)
     except (OperationalError, OSError) as error:
-        log.warning("job %s waits for the sweep: the broker did not answer (%s)", job.pk, type(error).__name__)
+        log.warning("%s %s waits for the sweep: the broker did not answer (%s)", task, row, type(error).__name__)

@@ -9,8 +9,8 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.db import close_old_connections
 
-from alfred.models import Job
-from alfred.services import jobs, slices
+from alfred.models import Camera, Job
+from alfred.services import build_validation, jobs, slices
 from workers.kinds import KINDS, Kind
 from workers.warm import ChildDied, WarmChild
 
@@ -37,12 +37,20 @@ def run_job(job_id: int) -> None:
         close_old_connections()
 
 
+@shared_task(name="workers.advance_warm_up", time_limit=300, soft_time_limit=240)
+def advance_warm_up(camera_id: int) -> None:
+    """Freeze the validation set when it is complete, and have θ found anew now and then."""
+    close_old_connections()
+    build_validation.advance(Camera.objects.get(pk=camera_id))
+
+
 @shared_task(name="workers.sweep", time_limit=300, soft_time_limit=240)
 def sweep() -> None:
     """Re-queue what dead workers left, nudge what waits, close ended days."""
     close_old_connections()
     jobs.sweep()
     slices.close_ended_days()
+    build_validation.advance_all()
 
 
 def _child() -> WarmChild:

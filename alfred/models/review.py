@@ -69,6 +69,7 @@ class Event(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["camera", "place"], condition=Q(state="open"), name="event_open"),
+            models.Index(fields=["place"], condition=Q(state="open"), name="event_open_place"),
             models.Index(fields=["slice", "lane"], name="event_slice_lane"),
         ]
 

@@ -15,6 +15,9 @@ MAX_ATTEMPTS = 3
 nudge: Callable[[Job], None] | None = None
 """Set by the workers app: tells a worker that a job is waiting. Losing the call loses time, never work."""
 
+nudge_camera: Callable[[int], None] | None = None
+"""Set by the workers app: tells a worker that people answered in a camera's warm-up."""
+
 
 class StaleAttemptError(Exception):
     """The present attempt of the job is no longer the one in force; its result must not be stored."""
@@ -125,6 +128,12 @@ def after_commit(job: Job) -> None:
             nudge(job)
 
     transaction.on_commit(tell)
+
+
+def look_at(camera_id: int) -> None:
+    """Have a worker see whether the camera's warm-up has come further; the sweep looks anyway."""
+    if nudge_camera:
+        nudge_camera(camera_id)
 
 
 def fence(job_id: int, attempt: int) -> Job:

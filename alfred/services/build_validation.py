@@ -51,8 +51,17 @@ def progress(camera: Camera) -> Progress:
     return Progress(said.count(Label.NORMAL), said.count(Label.ANOMALY), camera.val_min)
 
 
-def after_verdict(camera: Camera) -> None:
-    """After an answer in warm-up of a camera without a set: freeze it when complete, recalibrate now and then."""
+def advance_all() -> None:
+    """Look at every camera that is in warm-up (run by the sweep, in case a nudge was lost)."""
+    ready = ValidationSet.objects.filter(frozen_at__isnull=False).values("camera")
+    for camera in Camera.objects.filter(events__lane=Lane.WARMUP).exclude(pk__in=ready).distinct():
+        advance(camera)
+
+
+def advance(camera: Camera) -> None:
+    """After answers in the warm-up lane: freeze the set when complete, and recalibrate now and then."""
+    if frozen_set(camera.pk):
+        return
     now = progress(camera)
     confirmed = now.normals + now.anomalies
     if now.complete:
@@ -61,8 +70,10 @@ def after_verdict(camera: Camera) -> None:
             if frozen_set(camera.pk) is None:
                 freeze(camera, "warmup", _warm_up_members(camera))
         queue(camera.pk, Job.Kind.CALIBRATE, camera.pk, key=f"calibrate:{camera.pk}:complete")
-    elif confirmed and confirmed % CALIBRATE_EVERY == 0 and not _calibration_waits(camera):
-        queue(camera.pk, Job.Kind.CALIBRATE, camera.pk, key=f"calibrate:{camera.pk}:{confirmed}")
+    elif confirmed >= CALIBRATE_EVERY and not _calibration_waits(camera):
+        # One a step of ten: the key makes a second look at the same step a no-op.
+        step = confirmed // CALIBRATE_EVERY
+        queue(camera.pk, Job.Kind.CALIBRATE, camera.pk, key=f"calibrate:{camera.pk}:{step}")
 
 
 def _calibration_waits(camera: Camera) -> bool:

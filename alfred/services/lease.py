@@ -9,19 +9,26 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from alfred.models import Answer, Camera, Event, Lease, User, Verdict
+from alfred.models import Answer, Event, Lease, User, Verdict
 from alfred.models.people import cameras_of
 
+COUNT_UP_TO = 1000
 
-def open_events(user: User, camera: Camera | None = None) -> QuerySet[Event]:
-    """Open events on this person's cameras that they have not skipped."""
+
+def open_events(user: User, camera: str = "") -> QuerySet[Event]:
+    """Open events on this person's cameras (on the one with this slug, if named) that they have not skipped."""
     skipped = Verdict.objects.filter(event=OuterRef("pk"), user=user, answer=Answer.SKIP, superseded_by__isnull=True)
     rows = Event.objects.filter(state=Event.State.OPEN, camera__in=cameras_of(user)).exclude(Exists(skipped))
-    return rows.filter(camera=camera) if camera else rows
+    return rows.filter(camera__slug=camera) if camera else rows
+
+
+def waiting(user: User, camera: str = "") -> int:
+    """How many events wait, counted up to `COUNT_UP_TO`: a long queue must not slow the next event down."""
+    return open_events(user, camera)[:COUNT_UP_TO].count()
 
 
 @transaction.atomic
-def next_event(user: User, camera: Camera | None = None) -> Event | None:
+def next_event(user: User, camera: str = "") -> Event | None:
     """The event this person holds, or the next free one, leased to them now.
 
     `SKIP LOCKED`: two people asking at once never wait for, or get, the same event.
@@ -75,7 +82,7 @@ def release(user: User) -> None:
     Lease.objects.filter(user=user, released_at=None).update(released_at=timezone.now())
 
 
-def held_by_others(user: User, camera: Camera | None = None) -> tuple[int, float | None]:
+def held_by_others(user: User, camera: str = "") -> tuple[int, float | None]:
     """How many open events others are looking at, and in how many seconds the first may be free."""
     now = timezone.now()
     rows = Lease.objects.filter(event__in=open_events(user, camera), released_at=None, expires_at__gt=now).exclude(

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import OuterRef
 from django.utils import timezone
 
-from alfred.models import Answer, Event, EventSegment, Lane, Lease, SnapshotLabel, User, ValidationSet, Verdict
+from alfred.models import Answer, Event, EventSegment, Lane, Lease, SnapshotLabel, User, Verdict, work
 from alfred.models.people import cameras_of
 from alfred.services import build_validation, lease
 
@@ -29,7 +29,6 @@ class Recorded:
 
     is_new: bool
     second: bool
-    event: Event
 
 
 @transaction.atomic
@@ -41,15 +40,13 @@ def record(
     The same key again changes nothing. An event that another person decided meanwhile still takes the answer, as a
     second one; one's own new answer supersedes the earlier. Raises Event.DoesNotExist for one that is not theirs.
     """
-    calibrated = ValidationSet.objects.filter(camera=OuterRef("camera"), frozen_at__isnull=False)
     asked = EventSegment.objects.filter(event=OuterRef("pk")).order_by("segment_id").values("segment_id")
-    rows = Event.objects.filter(camera__in=cameras_of(user)).select_related("camera")
-    rows = rows.annotate(asked=ArraySubquery(asked), calibrated=Exists(calibrated))
+    rows = Event.objects.filter(camera__in=cameras_of(user)).annotate(asked=ArraySubquery(asked))
     event = rows.select_for_update(of=("self",)).get(pk=event_id)
     said = list(Verdict.objects.filter(event=event).order_by("id"))
     known = next((v for v in said if v.key == key and v.user_id == user.pk), None)
     if known:
-        return Recorded(False, known.second, event)
+        return Recorded(False, known.second)
     superseded = {v.supersedes_id for v in said}
     before = [v for v in said if v.pk not in superseded and v.answer != Answer.UNDO]
     own = {v.segment_id: v for v in before if v.user_id == user.pk}
@@ -73,9 +70,10 @@ def record(
     if not second:
         _settle(event, answer, before, user)
     Lease.objects.filter(event=event, user=user, released_at=None).update(released_at=timezone.now())
-    if event.lane == Lane.WARMUP and not event.calibrated:
-        build_validation.after_verdict(event.camera)
-    return Recorded(True, second, event)
+    if event.lane == Lane.WARMUP:
+        # Counting the whole warm-up is not this request's work: a worker does it at once.
+        transaction.on_commit(lambda: work.look_at(event.camera_id))
+    return Recorded(True, second)
 
 
 def _settle(event: Event, answer: Answer, before: list[Verdict], user: User) -> None:

@@ -23,7 +23,7 @@ from alfred.models import (
     SegmentTruth,
     User,
 )
-from alfred.services import add_camera, deploy, launch_round, lease, record_verdict
+from alfred.services import add_camera, build_validation, deploy, launch_round, lease, record_verdict
 
 NOISE = 0.05
 """Share of answers that the scripted reviewer gets wrong, where there is ground truth to be wrong about."""
@@ -89,7 +89,7 @@ def review_all(camera: Camera, user: User, seed: int, noise: float = NOISE) -> i
     add_camera.allow(user, camera, Role.ANNOTATOR)
     rng = np.random.default_rng(seed)
     answers = 0
-    while event := lease.next_event(user, camera):
+    while event := lease.next_event(user, camera.slug):
         truth = list(SegmentTruth.objects.filter(segment__events=event).values_list("anomalous", flat=True))
         anomalous = any(truth)
         if truth and rng.random() < noise:
@@ -97,6 +97,7 @@ def review_all(camera: Camera, user: User, seed: int, noise: float = NOISE) -> i
         answer = Answer.ANOMALY if anomalous else Answer.NORMAL
         record_verdict.record(user, event.pk, answer, uuid4(), active_ms=0, scripted=True)
         answers += 1
+    build_validation.advance(camera)
     return answers
 
 

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import reswap, trigger_client_event
 
-from alfred.models import Answer, Camera, Event
+from alfred.models import Answer, Event
 from alfred.models.people import cameras_of
 from alfred.services import lease, pose_window, record_verdict
 from annotator.access import camera_for, event_for, person
@@ -20,48 +20,44 @@ from annotator.media import file_response
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    user = person(request)
-    context = _next(request, _chosen(request), record_verdict.last_own(user)) | {"cameras": cameras_of(user)}
-    return render(request, "annotator/review.html", context)
+    camera = _chosen(request)
+    if camera:
+        camera_for(request, camera)
+    return render(request, "annotator/review.html", _next(request, camera) | {"cameras": cameras_of(person(request))})
 
 
 @require_GET
 def next_fragment(request: HttpRequest) -> HttpResponse:
-    context = _next(request, _chosen(request), record_verdict.last_own(person(request)))
-    return render(request, "annotator/partials/_event.html", context)
+    return render(request, "annotator/partials/_event.html", _next(request, _chosen(request)))
 
 
 @require_POST
 def verdict(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Write the answer, then show the next event. The same key again answers 200 and writes nothing."""
+    """Write the answer; the page then asks for the next event. The same key again answers 200 and writes nothing."""
     form = VerdictForm(request.POST)
     if not form.is_valid():
         event_for(request, pk)
         return HttpResponse("The answer was not understood: reload the page.", status=400, content_type="text/plain")
-    user, said = person(request), form.cleaned_data
-    answer = Answer(said["answer"])
+    said = form.cleaned_data
     try:
-        found = record_verdict.record(user, pk, answer, said["key"], active_ms=said["active_ms"] or 0)
+        found = record_verdict.record(
+            person(request), pk, Answer(said["answer"]), said["key"], active_ms=said["active_ms"] or 0
+        )
     except Event.DoesNotExist:
         raise Http404 from None
-    camera = found.event.camera
-    chosen = camera if camera.slug == request.POST.get("camera") else _chosen(request)
-    last = {"event": found.event, "answer": answer} if found.is_new else record_verdict.last_own(user)
-    context = _next(request, chosen, last)
-    return render(request, "annotator/partials/_event.html", context, status=201 if found.is_new else 200)
+    response = HttpResponse(status=201 if found.is_new else 200)
+    return reswap(trigger_client_event(response, "alfred:next", {}), "none")
 
 
 @require_POST
 def undo(request: HttpRequest) -> HttpResponse:
     """Bring back one's last answer's event; when that can't be, say why and change nothing."""
-    chosen = _chosen(request)
     try:
         event = record_verdict.undo(person(request))
     except record_verdict.NothingToUndo as error:
         response = HttpResponse(status=200)
         return reswap(trigger_client_event(response, "alfred:say", {"text": str(error)}), "none")
-    context = _shown(request, event, chosen, record_verdict.last_own(person(request)))
-    return render(request, "annotator/partials/_event.html", context)
+    return render(request, "annotator/partials/_event.html", _shown(request, event, _chosen(request)))
 
 
 @require_POST
@@ -89,32 +85,32 @@ def video(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     return file_response(request, file, "video/mp4")
 
 
-def _chosen(request: HttpRequest) -> Camera | None:
-    """The camera the person narrowed the queue to, if any."""
+def _chosen(request: HttpRequest) -> str:
+    """Slug of the camera the person narrowed the queue to, or "". It filters what is theirs; it opens nothing."""
     slug = request.GET.get("camera") or request.POST.get("camera") or ""
     if slug and not slug_re.fullmatch(slug):
         raise Http404
-    return camera_for(request, slug) if slug else None
+    return slug
 
 
-def _next(request: HttpRequest, camera: Camera | None, last: object) -> dict[str, Any]:
-    """What to show now. `last`: the person's last answer, which undo would take back."""
+def _next(request: HttpRequest, camera: str) -> dict[str, Any]:
     event = lease.next_event(person(request), camera)
-    return _shown(request, event, camera, last) if event else _nothing(request, camera, last)
+    return _shown(request, event, camera) if event else _nothing(request, camera)
 
 
-def _shown(request: HttpRequest, event: Event, camera: Camera | None, last: object) -> dict[str, Any]:
+def _shown(request: HttpRequest, event: Event, camera: str) -> dict[str, Any]:
     return {
         "event": event,
         "facts": pose_window.event_facts(event),
         "key": uuid4(),
-        "last": last,
-        "waiting": lease.open_events(person(request), camera).count(),
+        "last": record_verdict.last_own(person(request)),
+        "waiting": lease.waiting(person(request), camera),
+        "count_up_to": lease.COUNT_UP_TO,
         "chosen": camera,
     }
 
 
-def _nothing(request: HttpRequest, camera: Camera | None, last: object) -> dict[str, Any]:
+def _nothing(request: HttpRequest, camera: str) -> dict[str, Any]:
     """Why there is nothing to show, told apart."""
     user = person(request)
     held, seconds = lease.held_by_others(user, camera)
@@ -122,8 +118,8 @@ def _nothing(request: HttpRequest, camera: Camera | None, last: object) -> dict[
         "event": None,
         "held": held,
         "seconds": round(seconds) if seconds else None,
-        "elsewhere": lease.open_events(user).count() if camera else 0,
+        "elsewhere": lease.waiting(user) if camera else 0,
         "no_camera": not cameras_of(user).exists(),
-        "last": last,
+        "last": record_verdict.last_own(user),
         "chosen": camera,
     }

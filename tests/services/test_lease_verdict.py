@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -33,13 +35,15 @@ def queue_of(folder: Path, name: str = "Gate", people_seen: int = 3, **policies:
     return view, world.people(view)
 
 
+OPEN = '"alfred_event"."state" = %s'
+"""The condition in whose place a test lets PostgreSQL wait."""
+
+
 def age(event: Event, user: User, **past: float) -> None:
     """Make the person's verdicts on the event older by so many seconds."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL alfred.erasing = 'on'")
-        Verdict.objects.filter(event=event, user=user).update(
-            created_at=timezone.now() - timedelta(**{k: v for k, v in past.items()})
-        )
+        Verdict.objects.filter(event=event, user=user).update(created_at=timezone.now() - timedelta(**past))
         cursor.execute("SET LOCAL alfred.erasing = 'off'")
 
 
@@ -87,34 +91,38 @@ def test_many_at_once_never_get_the_same_event(tmp_path: Path) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_lease_given_between_looking_and_locking_is_respected(tmp_path: Path) -> None:
-    """bob's query has looked when alice's lease commits: he must not get her event by locking it afterwards."""
+    """A query that began before alice's lease was committed may lock her event right after: it must look again."""
     view, cast = queue_of(tmp_path, people_seen=1)
     event = Event.objects.get()
     found: list[Event | None] = []
-    looking, taken = threading.Event(), threading.Event()
 
-    def between(execute: object, sql: str, params: object, many: bool, context: object) -> object:
-        # Let bob read which events are free, and only then lock one: what a busy moment does by chance.
-        if "FOR UPDATE" in sql and not looking.is_set():
-            with connection.connection.cursor() as cursor:
-                cursor.execute("BEGIN") if connection.get_autocommit() else None
-            looking.set()
-            taken.wait(10)
-        return execute(sql, params, many, context)  # type: ignore[operator]  # Django's wrapper protocol
+    def paused(execute: Any, statement: str, params: Any, many: bool, context: Any) -> Any:
+        """PostgreSQL stops inside this statement, its snapshot taken, until the lock below is given up."""
+        if "SKIP LOCKED" in statement:
+            statement = statement.replace(OPEN, f"pg_advisory_lock_shared(4711) IS NOT NULL AND {OPEN}")
+        return execute(statement, params, many, context)
 
     def bob() -> None:
         try:
-            with connection.execute_wrapper(between):
+            with connection.execute_wrapper(paused):
                 found.append(lease.next_event(cast.bob, view))
         finally:
             connection.close()
 
-    thread = threading.Thread(target=bob)
-    thread.start()
-    assert looking.wait(10)
-    assert lease.next_event(cast.alice, view) == event
-    taken.set()
-    thread.join()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(4711)")
+        thread = threading.Thread(target=bob)
+        thread.start()
+        for _ in range(200):
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            if cursor.fetchone() == (1,):
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("bob's query never began")
+        assert lease.next_event(cast.alice, view) == event
+        cursor.execute("SELECT pg_advisory_unlock(4711)")
+        thread.join()
     assert found == [None]
     assert Lease.objects.get(released_at=None).user == cast.alice
 

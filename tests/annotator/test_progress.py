@@ -1,0 +1,127 @@
+"""The progress stream over ASGI: one camera's jobs, to those who may see them, as long as they may."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.test import AsyncClient
+from django.urls import reverse
+
+from alfred.models import Job, Membership, User
+from alfred.models.work import announce
+from annotator.views import progress
+from tests import world
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SOON = 20.0
+
+
+def job(slug: str) -> Job:
+    camera = world.camera(slug)
+    return Job.objects.create(camera=camera, kind=Job.Kind.SCORE, subject=1, key=slug)
+
+
+async def stream(user: User, slug: str) -> Any:
+    client = AsyncClient()
+    await client.aforce_login(user)
+    return await client.get(reverse("camera-progress", args=[slug]))
+
+
+async def jobs_in(lines: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+    async for line in lines:
+        text = line.decode()
+        if text.startswith("event: job\ndata: ") and text.endswith("\n\n"):
+            yield json.loads(text.removeprefix("event: job\ndata: "))
+
+
+async def announcing(*rows: Job) -> None:
+    """Again and again: what is said before the stream listens is not heard."""
+    while True:
+        for row in rows:
+            await sync_to_async(announce)(row, note="x")
+        await asyncio.sleep(0.05)
+
+
+def test_a_job_is_told_to_its_camera_only() -> None:
+    gate, yard = job("gate"), job("yard")
+    cast = world.people(gate.camera, yard.camera)
+
+    async def run() -> list[dict[str, Any]]:
+        response = await stream(cast.sue, "gate")
+        assert response.status_code == 200 and response.streaming
+        assert response.headers["Content-Type"] == "text/event-stream"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["X-Accel-Buffering"] == "no"
+        lines = aiter(response.streaming_content)
+        assert await anext(lines) == b"retry: 2000\n\n"
+        talk = asyncio.create_task(announcing(yard, gate))
+        try:
+            told = jobs_in(lines)
+            return [await asyncio.wait_for(anext(told), SOON) for _ in range(5)]
+        finally:
+            talk.cancel()
+
+    heard = async_to_sync(run)()
+    expected = {"job": gate.pk, "kind": "score", "subject": 1, "camera": gate.camera_id, "note": "x"}
+    assert heard == [expected] * 5
+
+
+def test_two_pages_hear_each_their_own() -> None:
+    gate, yard = job("gate"), job("yard")
+    admin = world.people().admin
+
+    async def run() -> list[int]:
+        pages = [jobs_in(aiter((await stream(admin, slug)).streaming_content)) for slug in ("gate", "yard")]
+        talk = asyncio.create_task(announcing(yard, gate))
+        try:
+            first = await asyncio.wait_for(asyncio.gather(*(anext(page) for page in pages)), SOON)
+            return [message["camera"] for message in first]
+        finally:
+            talk.cancel()
+
+    assert async_to_sync(run)() == [gate.camera_id, yard.camera_id]
+
+
+@pytest.mark.parametrize("loss", ["role", "account"])
+@pytest.mark.parametrize("busy", [True, False], ids=["busy", "quiet"])
+def test_the_stream_ends_with_the_permission(monkeypatch: pytest.MonkeyPatch, loss: str, busy: bool) -> None:
+    gate = job("gate")
+    cast = world.people(gate.camera)
+    user = cast.sue if loss == "role" else cast.admin
+    monkeypatch.setattr(progress, "PING_S", 0.3)
+
+    async def run() -> None:
+        lines = aiter((await stream(user, "gate")).streaming_content)
+        assert await anext(lines)
+        talk = asyncio.create_task(announcing(*([gate] if busy else [])))
+        try:
+            assert await asyncio.wait_for(anext(lines), SOON)  # still allowed
+            if loss == "role":
+                await Membership.objects.filter(user=user).adelete()
+            else:
+                await User.objects.filter(pk=user.pk).aupdate(is_active=False)
+            async with asyncio.timeout(SOON):
+                async for _ in lines:
+                    pass
+        finally:
+            talk.cancel()
+
+    async_to_sync(run)()
+
+
+def test_nobody_else_gets_a_stream() -> None:
+    gate = job("gate")
+    cast = world.people(gate.camera)
+
+    async def run() -> list[int]:
+        found = [(await stream(user, "gate")).status_code for user in (cast.alice, cast.charlie)]
+        anonymous = await AsyncClient().get(reverse("camera-progress", args=["gate"]))
+        return [*found, anonymous.status_code]
+
+    assert async_to_sync(run)() == [404, 404, 302]
