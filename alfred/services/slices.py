@@ -35,6 +35,8 @@ def join(camera: Camera, start_at: datetime, ordinal: int | None) -> Slice:
 
 def refuse_closed(camera: Camera, ordinal: int | None) -> None:
     """Raises ValueError for the number of a slice that is closed; any other number, or none, is fine."""
+    if ordinal is None:
+        return
     if Slice.objects.filter(camera=camera, ordinal=ordinal, closed_at__isnull=False).exists():
         raise ValueError(f"slice {ordinal} of {camera.name} is closed; use the next number")
 

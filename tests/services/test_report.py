@@ -23,12 +23,13 @@ from alfred.models import (
     SegmentScore,
     Slice,
     SliceCounts,
+    Threshold,
     Verdict,
 )
 from alfred.models.detectors import in_force
 from alfred.reports.as_csv import to_csv
 from alfred.reports.camera_report import BasisCounts, CameraReport, SliceFigures, ThetaStep, build
-from alfred.services import count_slice, slices
+from alfred.services import count_slice, deploy, slices
 from alfred.services.report import camera_report
 from alfred.services.storage import artifacts
 from tests import world
@@ -44,17 +45,25 @@ class Scene:
 
 
 def scene(tmp_path: Path, people_seen: int = 8, *, labels: bool = True, review_budget: int = 0) -> Scene:
-    """One segment a person; θ in force leaves some above and some below."""
-    view = world.camera(review_budget=review_budget)
+    """One segment a person, and a θ that flags half of them."""
     poses = world.walkers(people_seen=people_seen, seconds=4)
     rng = np.random.default_rng(2)
-    poses.keypoints[..., :2] += rng.normal(0, 0.4, poses.keypoints[..., :2].shape) * (poses.track[:, None, None] + 1)
+    shaky = 8 * (poses.track[:, None, None] * 7 % people_seen / people_seen) ** 2  # px
+    poses.keypoints[..., :2] += rng.normal(0, 1, poses.keypoints[..., :2].shape) * shaky
     truth = (poses.track % 3 == 0).astype(np.uint8)
     path = world.npz(tmp_path / "a.npz", poses, truth if labels else None)
+    probe, view = world.camera("Probe", review_budget=0), world.camera(review_budget=review_budget)
+    world.ingest_poses(probe, path, slice_ordinal=0)
+    world.run_all(probe)
+    values = sorted(SegmentScore.objects.values_list("value", flat=True))  # type: ignore[type-var]  # all are scored
+    source = deploy.deploy_source(view.pk, world.FPS)
+    half = (values[people_seen // 2 - 1] + values[people_seen // 2]) / 2
+    theta = Threshold.objects.create(camera=view, version=source.version, policy="budget", value=half)
+    deploy.append(view, source.version, theta, "a test", None)
     world.ingest_poses(view, path, slice_ordinal=0)
     world.run_all(view)
     scores = list(SegmentScore.objects.filter(segment__camera=view).order_by("segment__track__number"))
-    assert len(scores) == people_seen and {s.flagged for s in scores} == {True, False}
+    assert [s.flagged for s in scores].count(True) == people_seen / 2
     return Scene(view, Slice.objects.get(camera=view), scores)
 
 
@@ -71,7 +80,7 @@ def test_ground_truth_counts_of_a_closing_slice(tmp_path: Path) -> None:
     row = SliceCounts.objects.get(slice=found.part, unit="segment")
     assert {name: getattr(row, name) for name in cells} == cells
     assert (row.basis, row.deployment) == ("ground_truth", in_force(found.view.pk))
-    recording = Recording.objects.get()
+    recording = Recording.objects.get(camera=found.view)
     assert row.blocks == [[recording.pk, 0, *(cells[n] for n in ("tp", "fp", "tn", "fn"))]]
 
 
@@ -79,7 +88,9 @@ def test_pose_counts_are_kept_apart_from_segment_counts(tmp_path: Path) -> None:
     found = scene(tmp_path)
     slices.close(found.part.pk)
     theta = in_force(found.view.pk).theta  # type: ignore[union-attr]  # it was just scored with it
-    stored = pq.read_table(artifacts().path(Scoring.objects.get().artifact)).to_pydict()
+    stored = pq.read_table(
+        artifacts().path(Scoring.objects.get(extraction__recording__camera=found.view).artifact)
+    ).to_pydict()
     cells = [0, 0, 0, 0]
     for track, value in zip(stored["track"], stored["score"], strict=True):
         if value is not None:
@@ -122,7 +133,7 @@ def test_closing_waits_for_what_is_in_work_and_happens_once(tmp_path: Path) -> N
 def judged(found: Scene, answers: dict[int, Answer]) -> None:
     """Answers to a review event of each of these people's segments."""
     alice = world.people(found.view).alice
-    recording = Recording.objects.get()
+    recording = Recording.objects.get(camera=found.view)
     for number, answer in answers.items():
         event = Event.objects.create(
             camera=found.view, recording=recording, slice=found.part, lane="review", place=number,
