@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import available_timezones
@@ -66,6 +67,14 @@ def time_zone(name: str, default: str) -> str:
     value = os.environ.get(name) or default
     if value not in available_timezones():
         raise BadSetting(f"{name}={value!r}: use a time zone's name such as Europe/Berlin")
+    return value
+
+
+def device(name: str) -> str:
+    """Where torch computes: cpu (default), cuda, cuda:1, mps."""
+    value = text(name, "cpu")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,2})?", value):
+        raise BadSetting(f"{name}={value!r}: use cpu, cuda or cuda:0")
     return value
 
 

@@ -9,6 +9,7 @@ from alfred import env
 from alfred.embedded.instance import StateDir
 from alfred.embedded.postgres import Postgres
 from alfred.embedded.valkey import Valkey
+from alfred.pose.extractors import registry as extractors
 
 BASE = Path(__file__).resolve().parent.parent
 TESTING = env.flag("ALFRED_TESTING")
@@ -122,9 +123,9 @@ CELERY_TASK_DEFAULT_QUEUE = "io"
 CELERY_BEAT_SCHEDULE = {"sweep": {"task": "workers.sweep", "schedule": 10.0, "options": {"expires": 10.0}}}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = True
 
-DEVICE = env.text("ALFRED_DEVICE", "cpu")
+DEVICE = env.device("ALFRED_DEVICE")
 THREADS = env.number("ALFRED_THREADS", 2, 1, 256)
-POSE_EXTRACTOR = env.text("ALFRED_POSE_EXTRACTOR", "movenet")
+POSE_EXTRACTOR = env.text("ALFRED_POSE_EXTRACTOR", "movenet", choices=tuple(extractors.names()))
 POSE_WEIGHTS = env.text("ALFRED_POSE_WEIGHTS")
 POSE_IMGSZ = env.number("ALFRED_POSE_IMGSZ", 0, 0, 4096)
 POSE_BATCH = env.number("ALFRED_POSE_BATCH", 4, 1, 256)

@@ -3,3 +3,4 @@
 from django.urls import include, path
 
 urlpatterns = [path("", include("annotator.urls"))]
+handler404 = "annotator.views.errors.not_found"

@@ -113,9 +113,7 @@ def make_state_folder(prefix: str = PREFIX) -> Path:
             folder = Path(tempfile.mkdtemp(prefix=prefix, dir=base)).resolve()
             folder.chmod(0o711)
             return folder
-    raise pytest.UsageError(
-        "No folder for temporary files that the database's account can enter: set TMPDIR."
-    )
+    raise pytest.UsageError("No folder for temporary files that the database's account can enter: set TMPDIR.")
 
 
 def _remove_abandoned() -> None:

@@ -16,10 +16,10 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from alfred.models import Answer, Camera, Event, Job, Recording, Role, SegmentTruth, User
+from alfred.models import Answer, Camera, Event, Job, Lane, Recording, Role, SegmentTruth, User
 from alfred.models.work import StaleAttemptError
 from alfred.pose.tracks import Poses
-from alfred.services import add_camera, jobs, lease, record_verdict
+from alfred.services import add_camera, build_validation, jobs, lease, record_verdict
 from alfred.services.ingest import Ingested, ingest
 from alfred.services.jobs import BadInputError, JobContext, NotYet
 from alfred.services.seed_demo import simulated_stream
@@ -146,8 +146,11 @@ def job_of(subject: int, kind: str) -> Job:
 
 
 def answer(user: User, event: Event, said: Answer = Answer.NORMAL, **more: Any) -> record_verdict.Recorded:
-    """One key press."""
-    return record_verdict.record(user, event.pk, said, more.pop("key", None) or uuid4(), **more)
+    """One key press, and what a worker then does about it."""
+    recorded = record_verdict.record(user, event.pk, said, more.pop("key", None) or uuid4(), **more)
+    if event.lane == Lane.WARMUP:
+        build_validation.advance(event.camera)
+    return recorded
 
 
 def truth_of(event: Event) -> Answer:
@@ -159,7 +162,7 @@ def truth_of(event: Event) -> Answer:
 def judge_all(view: Camera, user: User, most: int | None = None) -> int:
     """Answer what the camera's queue hands out, by ground truth, until it is empty or `most` are answered."""
     given = 0
-    while (most is None or given < most) and (event := lease.next_event(user, view)) is not None:
+    while (most is None or given < most) and (event := lease.next_event(user, view.slug)) is not None:
         answer(user, event, truth_of(event))
         given += 1
     return given

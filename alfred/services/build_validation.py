@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from alfred.core.methodologies import Label
 from alfred.models import (
+    Answer,
     Camera,
     Candidate,
     Job,
@@ -88,9 +89,10 @@ def _warm_up_members(camera: Camera) -> list[ValidationMember]:
     probability = dict(
         Candidate.objects.filter(segment_id__in=confirmed, lane=Lane.WARMUP).values_list("segment_id", "probability")
     )
-    verdicts = dict(
-        labels.standing(Verdict.objects.filter(segment_id__in=confirmed)).order_by("id").values_list("segment_id", "id")
+    decisive = Verdict.objects.filter(
+        segment_id__in=confirmed, event__lane=Lane.WARMUP, answer__in=(Answer.NORMAL, Answer.ANOMALY)
     )
+    verdicts = dict(labels.standing(decisive).order_by("id").values_list("segment_id", "id"))
     return [
         ValidationMember(
             segment_id=segment,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.test import AsyncClient
+from asgiref.testing import ApplicationCommunicator
+from django.db import connection
+from django.test import AsyncClient, Client
 from django.urls import reverse
 
+from alfred.asgi import application
 from alfred.models import Job, Membership, User
 from alfred.models.work import announce
 from annotator.views import progress
@@ -125,3 +129,76 @@ def test_nobody_else_gets_a_stream() -> None:
         return [*found, anonymous.status_code]
 
     assert async_to_sync(run)() == [404, 404, 302]
+
+
+def scope(path: str, session: str) -> dict[str, Any]:
+    """A request as an ASGI server hands it over."""
+    headers = [(b"host", b"localhost"), (b"cookie", f"sessionid={session}".encode())]
+    where = {
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "scheme": "http",
+        "server": ("localhost", 80),
+    }
+    return {"type": "http", "http_version": "1.1", "method": "GET", "headers": headers, "client": ("::1", 1)} | where
+
+
+def sessions_left() -> list[str]:
+    """Last statements of connections besides our own and the one that listens, once those that end have ended."""
+    end = time.monotonic() + 5.0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND query NOT LIKE 'LISTEN%' AND backend_type = 'client backend'"
+            )
+            found = [query for (query,) in cursor.fetchall()]
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(0.05)
+
+
+def test_open_pages_hold_no_database_connections() -> None:
+    """The pool has 8; a stream lasts as long as its page is open."""
+    cast = world.people(job("gate").camera)
+    client = Client()
+    client.force_login(cast.sue)
+    asked = scope(reverse("camera-progress", args=["gate"]), client.cookies["sessionid"].value)
+
+    async def run() -> tuple[list[int], list[str]]:
+        streams = [ApplicationCommunicator(application, asked) for _ in range(4)]
+        found = []
+        for stream_ in streams:
+            await stream_.send_input({"type": "http.request"})
+            found.append((await stream_.receive_output(SOON))["status"])
+            assert (await stream_.receive_output(SOON))["body"] == b"retry: 2000\n\n"
+        held = await sync_to_async(sessions_left)()
+        for stream_ in streams:
+            await stream_.send_input({"type": "http.disconnect"})
+            await stream_.wait(SOON)
+        return found, held
+
+    statuses, held = async_to_sync(run)()
+    assert statuses == [200] * 4
+    assert held == []
+
+
+def test_what_is_not_found_holds_no_database_connection() -> None:
+    """Error pages are made in threads that no request owns: what they opened nobody would give back."""
+    cast = world.people(job("gate").camera)
+    client = Client()
+    client.force_login(cast.alice)
+    paths = (reverse("camera-progress", args=["gate"]), reverse("camera", args=["gate"]), "/nowhere/")
+
+    async def run() -> list[int]:
+        found = []
+        for path in paths:
+            asking = ApplicationCommunicator(application, scope(path, client.cookies["sessionid"].value))
+            await asking.send_input({"type": "http.request"})
+            found.append((await asking.receive_output(SOON))["status"])
+            await asking.wait(SOON)
+        return found
+
+    assert async_to_sync(run)() == [404, 404, 404]
+    assert sessions_left() == []

@@ -105,9 +105,7 @@ def test_scores_by_hand() -> None:
 
 
 @settings(max_examples=60)
-@given(
-    st.lists(st.tuples(st.integers(0, 3), st.floats(-5, 5) | st.just(np.nan)), max_size=40), st.integers(1, 6)
-)
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(-5, 5) | st.just(np.nan)), max_size=40), st.integers(1, 6))
 def test_scores_agree_with_sorting_each_segment(items: list[tuple[int, float]], m: int) -> None:
     rows = np.array([r for r, _ in items], np.int64)
     scores = np.array([s for _, s in items], np.float32)

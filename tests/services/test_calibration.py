@@ -122,11 +122,15 @@ def test_unresolved_answers_are_no_members() -> None:
     world.answer(cast.bob, disputed, Answer.ANOMALY)
     world.answer(cast.alice, skipped, Answer.SKIP)
     for event, said in zip(rest, (Answer.NORMAL, Answer.NORMAL, Answer.ANOMALY, Answer.ANOMALY), strict=False):
+        # bob was too late, and has nothing to say of it
         world.answer(cast.alice, event, said)
+        world.answer(cast.bob, event, Answer.SKIP)
     frozen = build_validation.frozen_set(view.pk)
     assert frozen is not None
     inside = set(frozen.members.values_list("segment_id", flat=True))
     assert inside == {e.segments.get().pk for e in rest[:4]}
+    stands_on = frozen.members.values_list("verdict__user__username", "verdict__answer", "anomalous")
+    assert set(stands_on) == {("alice", "normal", False), ("alice", "anomaly", True)}
 
 
 def test_below_ten_anomalies_theta_keeps_to_the_alert_budget() -> None:

@@ -105,7 +105,7 @@ def test_a_lease_given_between_looking_and_locking_is_respected(tmp_path: Path) 
     def bob() -> None:
         try:
             with connection.execute_wrapper(paused):
-                found.append(lease.next_event(cast.bob, view))
+                found.append(lease.next_event(cast.bob, view.slug))
         finally:
             connection.close()
 
@@ -120,7 +120,7 @@ def test_a_lease_given_between_looking_and_locking_is_respected(tmp_path: Path) 
             time.sleep(0.05)
         else:
             pytest.fail("bob's query never began")
-        assert lease.next_event(cast.alice, view) == event
+        assert lease.next_event(cast.alice, view.slug) == event
         cursor.execute("SELECT pg_advisory_unlock(4711)")
         thread.join()
     assert found == [None]
@@ -132,16 +132,16 @@ def test_two_people_get_different_events_and_each_keeps_theirs(tmp_path: Path) -
     hers, his = next_of(cast.alice), next_of(cast.bob)
     assert hers != his
     assert next_of(cast.alice) == hers and next_of(cast.bob) == his  # a reload shows the same
-    assert lease.next_event(cast.sue, view) is None
-    waiting, seconds = lease.held_by_others(cast.sue, view)
+    assert lease.next_event(cast.sue, view.slug) is None
+    waiting, seconds = lease.held_by_others(cast.sue, view.slug)
     assert waiting == 2 and seconds is not None and 80 < seconds <= 90
 
 
 def test_only_ones_own_cameras_are_handed_out(tmp_path: Path) -> None:
     view, cast = queue_of(tmp_path)
     assert lease.next_event(cast.charlie) is None
-    assert lease.next_event(cast.charlie, view) is None
-    assert lease.next_event(cast.admin, view) is not None
+    assert lease.next_event(cast.charlie, view.slug) is None
+    assert lease.next_event(cast.admin, view.slug) is not None
 
 
 def test_an_expired_lease_is_taken_over(tmp_path: Path) -> None:
@@ -261,12 +261,12 @@ def test_skipped_goes_to_others_and_twice_skipped_to_a_supervisor(tmp_path: Path
     event = next_of(cast.alice)
     world.answer(cast.alice, event, Answer.SKIP)
     event.refresh_from_db()
-    assert event.state == "open" and lease.next_event(cast.alice, view) is None
+    assert event.state == "open" and lease.next_event(cast.alice, view.slug) is None
     assert next_of(cast.bob) == event
     world.answer(cast.bob, event, Answer.SKIP)
     event.refresh_from_db()
     assert event.state == "held"
-    assert lease.next_event(cast.bob, view) is None and lease.next_event(cast.sue, view) is None
+    assert lease.next_event(cast.bob, view.slug) is None and lease.next_event(cast.sue, view.slug) is None
     assert labels.of_slice(event.slice_id) == {event.segments.get().pk: Label.UNRESOLVED}  # type: ignore[arg-type]
 
 
@@ -380,7 +380,7 @@ def test_what_answers_make_of_a_segment(answers: list[str], label: Label | None)
 def test_the_order_of_the_queue_is_that_of_its_places(tmp_path: Path) -> None:
     view, cast = queue_of(tmp_path, people_seen=5)
     shown = []
-    while event := lease.next_event(cast.alice, view):
+    while event := lease.next_event(cast.alice, view.slug):
         shown.append(event.place)
         world.answer(cast.alice, event)
     assert len(shown) == 5 and np.all(np.diff(shown) > 0)

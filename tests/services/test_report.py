@@ -170,7 +170,7 @@ def test_judged_counts_know_only_what_was_flagged_and_answered(tmp_path: Path) -
 def test_estimated_counts_weigh_warm_up_answers_up_to_the_slice(tmp_path: Path) -> None:
     found = scene(tmp_path, people_seen=40, review_budget=32)
     alice = world.people(found.view).alice
-    asked = list(Candidate.objects.filter(asked=True).order_by("pk"))
+    asked = list(Candidate.objects.filter(segment__camera=found.view, asked=True).order_by("pk"))
     assert len(asked) == 32
     events = {e.segments.get().pk: e for e in Event.objects.filter(lane="warmup")}
     left_out = asked[0]
@@ -181,7 +181,7 @@ def test_estimated_counts_weigh_warm_up_answers_up_to_the_slice(tmp_path: Path) 
     assert live.estimated is not None
     flags = {s.segment_id: s.flagged for s in found.scores}
     # By hand: N_h / answered_h for each answered segment of stratum h.
-    everyone = list(Candidate.objects.all())
+    everyone = list(Candidate.objects.filter(segment__camera=found.view))
     expected = np.zeros(4)
     for candidate in asked:
         if candidate.pk == left_out.pk:
