@@ -23,9 +23,7 @@ def check(
         {
             "name": "not worse",
             "holds": not worse,
-            "words": "Worse than the deployed version beyond the paired interval."
-            if worse
-            else "Not worse than the deployed version beyond the paired interval.",
+            "words": _comparison(difference),
         },
         {
             "name": "better than chance",
@@ -35,6 +33,14 @@ def check(
             else f"AUC-ROC {auc:.2f}: on this camera the scores rank anomalies below normals.",
         },
     ]
+
+
+def _comparison(difference: dict[str, Any]) -> str:
+    if difference["low"] is None:
+        return "Too little data for a paired comparison with the deployed version; nothing shows that it is worse."
+    if difference["verdict"] == "worse":
+        return "Worse than the deployed version beyond the paired interval."
+    return "Not worse than the deployed version beyond the paired interval."
 
 
 def held(figures: dict[str, Any]) -> bool:

@@ -68,9 +68,7 @@ def take(event: Event, user: User, *, close: bool = True) -> None:
 
 def _extend(user: User, now: datetime) -> int:
     mine = Lease.objects.filter(user=user, released_at=None, expires_at__gt=now, event__camera__in=cameras_of(user))
-    return mine.update(
-        expires_at=now + timedelta(seconds=settings.LEASE_S)
-    )
+    return mine.update(expires_at=now + timedelta(seconds=settings.LEASE_S))
 
 
 def renew(user: User) -> int:

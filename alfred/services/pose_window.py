@@ -133,6 +133,9 @@ def _binned(
     at = np.clip(((pts - start) / max(end - start, 1e-6) * points).astype(int), 0, points - 1)
     known = np.isfinite(score)
     np.maximum.at(bins, at[known], score[known])
+    # A single bin that no frame fell into is a matter of rounding, not a gap.
+    lone = np.flatnonzero(~np.isfinite(bins[1:-1]) & np.isfinite(bins[:-2]) & np.isfinite(bins[2:])) + 1
+    bins[lone] = (bins[lone - 1] + bins[lone + 1]) / 2
     found = np.isfinite(bins)
     if not found.any():
         return []

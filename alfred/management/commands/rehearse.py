@@ -23,6 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("camera", help="name of the camera; made when there is none")
         parser.add_argument("--validation", type=Path, required=True, help="labelled poses: the validation set")
         parser.add_argument("--slices", type=Path, nargs="+", required=True, help="labelled poses, in order")
+        parser.add_argument("--simulated", action="store_true", help="the data is simulated; say so wherever it shows")
         parser.add_argument("--noise", type=float, default=0.0, help="share of answers the script gets wrong")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -48,6 +49,8 @@ class Command(BaseCommand):
             stack.stop()
 
     def _walk(self, options: dict[str, Any], say: Any) -> None:
-        seen = headless.rehearse(options["camera"], options["validation"], options["slices"], options["noise"], say)
+        seen = headless.rehearse(
+            options["camera"], options["validation"], options["slices"], options["noise"], say, options["simulated"]
+        )
         for line in headless.summary(seen):
             self.stdout.write(line)
