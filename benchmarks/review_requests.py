@@ -81,7 +81,9 @@ def _measure() -> tuple[dict[str, float | str], bool]:
         figures[f"{name} p50 ms"] = round(float(np.percentile(spent[name], 50)), 1)
         figures[f"{name} p95 ms"] = round(float(np.percentile(spent[name], 95)), 1)
         figures[f"{name} queries"] = queries[name]
-    figures["note"] = "the page asks for the next event once a verdict is stored; queries without BEGIN, COMMIT and savepoints"
+    figures["note"] = (
+        "the page asks for the next event once a verdict is stored; queries without BEGIN, COMMIT and savepoints"
+    )
     holds = queries["next"] <= 8 and float(figures["next p95 ms"]) <= 50 and float(figures["verdict p95 ms"]) <= 80
     return figures, holds
 

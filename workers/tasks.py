@@ -33,6 +33,10 @@ def run_job(job_id: int) -> None:
         _run(job, KINDS[job.kind], child)
     except ChildDied as error:
         jobs.fail(job, str(error), permanent=False)
+    except BaseException:
+        # The database went away, say. What the child still has to tell of this job is no answer to the next.
+        child.kill()
+        raise
     finally:
         close_old_connections()
 

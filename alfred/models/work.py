@@ -50,6 +50,7 @@ class Job(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     worker = models.CharField(max_length=120, blank=True, help_text="host:pid of the process that claimed it")
     heartbeat_at = models.DateTimeField(null=True)
+    nudged_at = models.DateTimeField(null=True, help_text="when the sweep last sent a message for it")
     not_before = models.DateTimeField(null=True, help_text="back-off after a passing fault")
     done = models.BigIntegerField(default=0)
     total = models.BigIntegerField(default=0)

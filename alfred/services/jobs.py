@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -17,6 +17,8 @@ from django.utils import timezone
 from alfred.models import Job, Recording, Round, work
 
 log = logging.getLogger(__name__)
+
+NUDGE_AGAIN = timedelta(minutes=2)
 
 ON_RECORDINGS = frozenset({Job.Kind.EXTRACT, Job.Kind.SCORE})
 """Kinds whose subject is a recording that is worth nothing until they are done."""
@@ -76,7 +78,8 @@ def fail(job: Job, reason: str, *, permanent: bool) -> None:
         row.state = Job.State.QUEUED
         row.error = reason
         row.not_before = timezone.now() + timedelta(seconds=2**row.attempts)
-        row.save(update_fields=["state", "error", "not_before"])
+        row.nudged_at = None
+        row.save(update_fields=["state", "error", "not_before", "nudged_at"])
     work.announce(row)
 
 
@@ -87,6 +90,7 @@ def postpone(job: Job, seconds: float) -> None:
         state=Job.State.QUEUED,
         attempts=F("attempts") - 1,
         not_before=timezone.now() + timedelta(seconds=seconds),
+        nudged_at=None,
         stage="waiting for the camera's threshold",
     )
     work.announce(job)
@@ -127,7 +131,8 @@ def retry(job_id: int) -> None:
         return
     job.state, job.attempts, job.error, job.not_before = Job.State.QUEUED, 0, "", None
     job.cancel_requested = False
-    job.save(update_fields=["state", "attempts", "error", "not_before", "cancel_requested"])
+    job.nudged_at = None
+    job.save(update_fields=["state", "attempts", "error", "not_before", "cancel_requested", "nudged_at"])
     if job.kind in ON_RECORDINGS:
         Recording.objects.filter(pk=job.subject).update(quarantined="")
     work.after_commit(job)
@@ -143,11 +148,19 @@ def sweep() -> int:
             log.warning("job %s (%s): its worker is gone, attempt %s", job.pk, job, job.attempts)
             fail(job, "the worker stopped while working on this", permanent=False)
             recovered += 1
-    waiting = Job.objects.filter(Q(not_before=None) | Q(not_before__lte=now), state=Job.State.QUEUED)
+    _nudge_waiting(now)
+    return recovered
+
+
+def _nudge_waiting(now: datetime) -> None:
+    """Send a message for what waits, again after a while only: a busy queue must not fill with messages."""
+    due = Q(not_before=None) | Q(not_before__lte=now)
+    unheard = Q(nudged_at=None) | Q(nudged_at__lt=now - NUDGE_AGAIN)
+    waiting = Job.objects.filter(due, unheard, state=Job.State.QUEUED)
     for job in waiting.order_by("id")[:200]:
+        Job.objects.filter(pk=job.pk).update(nudged_at=now)
         if work.nudge:
             work.nudge(job)
-    return recovered
 
 
 def _owner_is_dead(worker: str) -> bool:

@@ -158,7 +158,7 @@ def test_a_video_whose_middle_is_broken_fails_with_a_reason_or_is_read(tmp_path:
 
 
 def test_a_stored_file_that_is_no_longer_readable_is_quarantined_by_its_job(tmp_path: Path) -> None:
-    view = world.camera()
+    view = world.camera("Damaged")  # a name of its own: stored files outlive a test
     row = world.ingest_poses(view, world.npz(tmp_path / "a.npz", world.walkers()), slice_ordinal=0).recording
     stored = artifacts().path(row.source)
     stored.write_bytes(stored.read_bytes()[:500])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 
 import pytest
 from django.apps import apps
@@ -23,6 +24,7 @@ from alfred.models import (
     SegmentScore,
     SliceCounts,
     SnapshotLabel,
+    User,
     ValidationMember,
     ValidationSet,
     Verdict,
@@ -46,7 +48,7 @@ def history() -> None:
     world.answer(cast.alice, event, Answer.NORMAL)
     deployment = in_force(view.pk)
     assert deployment is not None and recording.slice is not None
-    segment = Segment.objects.filter(camera=view).first()
+    segment = Segment.objects.filter(camera=view).earliest("id")
     made = Round.objects.create(
         camera=view, ordinal=1, slice=recording.slice, methodology="active_learning", base=deployment
     )
@@ -81,20 +83,23 @@ def test_every_append_only_table_refuses_updates_and_deletes() -> None:
         model = model_of(table)
         row = model._default_manager.first()
         assert row is not None, f"the test made no row of {table}"
-        column = model._meta.pk.column
-        attempts = {
-            "save": row.save,
-            "update": lambda m=model, r=row: m._default_manager.filter(pk=r.pk).update(
-                **{m._meta.pk.name: models.F(m._meta.pk.name)}
-            ),
-            "queryset delete": lambda m=model: m._default_manager.all()._raw_delete(using="default"),
-            "SQL update": lambda t=table, c=column: sql(f"UPDATE alfred_{t} SET {c} = {c}"),
-            "SQL delete": lambda t=table: sql(f"DELETE FROM alfred_{t}"),
-        }
+        attempts = attempts_on(table, row)
         for name, attempt in attempts.items():
             with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
                 attempt()
             assert model._default_manager.filter(pk=row.pk).exists(), f"{name} of {table}"
+
+
+def attempts_on(table: str, row: models.Model) -> dict[str, Callable[[], object]]:
+    """Every way to change or remove the row, or all of them; none of these would change a value."""
+    rows, key = type(row)._default_manager.all(), row._meta.pk
+    return {
+        "save": row.save,
+        "update": lambda: rows.filter(pk=row.pk).update(**{key.name: models.F(key.name)}),
+        "queryset delete": lambda: rows._raw_delete(using="default"),
+        "SQL update": lambda: sql(f"UPDATE alfred_{table} SET {key.column} = {key.column}"),
+        "SQL delete": lambda: sql(f"DELETE FROM alfred_{table}"),
+    }
 
 
 def sql(statement: str) -> None:
@@ -259,8 +264,8 @@ def test_one_live_lease_an_event() -> None:
 
     from alfred.models import Event, Lease
 
-    event = Event.objects.first()
-    alice, bob = world.User.objects.get(username="alice"), world.User.objects.get(username="bob")
+    event = Event.objects.earliest("place")
+    alice, bob = User.objects.get(username="alice"), User.objects.get(username="bob")
     held = Lease.objects.create(event=event, user=alice, expires_at=timezone.now())
     with pytest.raises(DatabaseError, match="one_live_lease_an_event"), transaction.atomic():
         Lease.objects.create(event=event, user=bob, expires_at=timezone.now())

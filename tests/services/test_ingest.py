@@ -120,17 +120,17 @@ def test_by_day_the_open_slice_takes_what_comes() -> None:
 
 
 def test_a_closed_slice_takes_nothing_more(tmp_path: Path) -> None:
-    view = world.camera()
+    view = world.camera("Closing")
     row = world.scored(view, minutes=0.5, slice_ordinal=4)
     assert row.slice_id is not None
     slices.close(row.slice_id)
     path = world.npz(tmp_path / "a.npz", world.walkers())
-    with pytest.raises(ValueError, match="slice 4 of Gate is closed; use the next number"):
+    with pytest.raises(ValueError, match="slice 4 of Closing is closed; use the next number"):
         world.ingest_poses(view, path, slice_ordinal=4)
     assert Recording.objects.filter(camera=view).count() == 1
-    assert not artifacts().exists(f"gate/{digest_of(path)[:2]}/{digest_of(path)}.npz")  # nor are its bytes kept
-    with pytest.raises(CommandError, match="slice 4 of Gate is closed"):
-        call_command("ingest", "gate", str(path), "--slice", "4", stdout=StringIO())
+    assert not artifacts().exists(f"closing/{digest_of(path)[:2]}/{digest_of(path)}.npz")  # nor are its bytes kept
+    with pytest.raises(CommandError, match="slice 4 of Closing is closed"):
+        call_command("ingest", "closing", str(path), "--slice", "4", stdout=StringIO())
     assert world.ingest_poses(view, path, slice_ordinal=5).is_new  # nothing of the refusal stays in the way
 
 

@@ -16,9 +16,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from alfred.core.methodologies import Label
-from alfred.models import Answer, Camera, Event, LabelSnapshot, Lease, Round, SnapshotLabel, User, Verdict
+from alfred.models import Answer, Camera, Event, LabelSnapshot, Lease, Role, Round, SnapshotLabel, User, Verdict
 from alfred.models.detectors import in_force
-from alfred.services import build_validation, labels, lease, record_verdict
+from alfred.services import add_camera, build_validation, labels, lease, record_verdict
 from alfred.services.record_verdict import NothingToUndo, record, undo
 from tests import world
 
@@ -63,7 +63,7 @@ def test_many_at_once_never_get_the_same_event(tmp_path: Path) -> None:
     view, _ = queue_of(tmp_path, people_seen=people_seen)
     annotators = [world.person(f"annotator-{n}") for n in range(crew)]
     for person in annotators:
-        world.add_camera.allow(person, view, world.Role.ANNOTATOR)
+        add_camera.allow(person, view, Role.ANNOTATOR)
     start, given, faults = threading.Barrier(crew), list[UUID](), list[BaseException]()
 
     def work(person: User) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -52,7 +54,7 @@ class Stage:
         return found
 
 
-def stage(minutes: float = 1.5, **policies: object) -> Stage:
+def stage(minutes: float = 1.5, **policies: Any) -> Stage:
     """A camera with an imported validation set, a slice scored with its θ, and the flagged ones judged."""
     view = world.camera(**policies)
     cast = world.people(view)
@@ -131,7 +133,7 @@ def test_a_round_end_to_end() -> None:
     assert scene.deployed == base
 
 
-def assert_manifest_is_right(made: Round, said: dict[int, int]) -> None:
+def assert_manifest_is_right(made: Round, said: Mapping[int, int]) -> None:
     """Each reason against a reading of the rows that shares no code with the service."""
     table = pq.read_table(artifacts().path(made.manifest)).to_pydict()
     reason = dict(zip(table["segment"], table["reason"], strict=True))
@@ -243,6 +245,7 @@ def test_promote_and_roll_back_append() -> None:
 def candidate(scene: Stage, **gate: bool) -> Round:
     """A round that waits for a decision, without the training: rows as a round leaves them."""
     base, part = scene.deployed, scene.recording.slice
+    assert part is not None
     version = DetectorVersion.objects.create(
         camera=scene.view, detector="stg_nf", label="v9", parent=base.version, sha256="9" * 64, card={}
     )
@@ -386,7 +389,7 @@ def test_counts_are_taken_before_training_and_stay() -> None:
     )
     expected = [by_hand[k] for k in ((True, True), (True, False), (False, False), (False, True))]
     assert list(stored["segment"]) == [*expected, scene.deployed.pk]
-    assert sum(stored["pose"][:4]) > sum(stored["segment"][:4])
+    assert np.sum(stored["pose"][:4]) > np.sum(stored["segment"][:4])  # type: ignore[arg-type]  # ground truth knows all four
     run_launched(made)
     deploy.promote(made.pk, None, "a test")
     assert {c.unit: (c.tp, c.fp, c.tn, c.fn, c.deployment_id) for c in part.counts.all()} == stored

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
+from django.db import connection
 
 from alfred.models import (
     Camera,
@@ -146,6 +148,33 @@ def test_a_child_that_is_killed_is_started_again(long_video: Path) -> None:
     assert row.extractions.get().n_frames == FRAMES and PoseExtraction.objects.count() == 1
 
 
+def test_when_the_database_goes_away_no_job_gets_anothers_outcome(
+    long_video: Path, tmp_path: Path, settings: Any
+) -> None:
+    """The worker loses its connection in the middle of a job; its child must not answer for the next one."""
+    view = world.camera()
+    with worker("pose", **SMALL) as process:
+        row, job = extraction_of(view, long_video)
+        wait_until(lambda: in_the_middle(job), clock=False)
+        (child,) = children(process)
+        other = world.ingest_poses(view, world.npz(tmp_path / "a.npz", world.walkers()), slice_ordinal=0).recording
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        wait_until(lambda: state(world.job_of(other.pk, "extract")) not in ("queued", "running"), clock=False)
+        second = world.job_of(other.pk, "extract")
+        assert (second.state, second.attempts, second.error) == ("done", 1, "")
+        assert PoseExtraction.objects.filter(recording=other).exists()
+        assert not is_alive(child)
+        settings.STALE_AFTER_S = 3  # nobody beats for the first any more
+        wait_until(lambda: state(job) == "done")
+        assert process.poll() is None
+    job.refresh_from_db()
+    assert job.attempts == 2 and row.extractions.get().n_frames == FRAMES
+
+
 def test_queues_are_separate() -> None:
     """The extraction's message comes first and lies in another queue: a worker of `score` never sees it."""
     view = world.camera()
@@ -182,8 +211,8 @@ def test_two_messages_of_one_job_are_one_piece_of_work() -> None:
     assert job.attempts == 1 and PoseExtraction.objects.count() == 1
 
 
-def test_bad_input_ends_its_job_and_nothing_else(tmp_path: Path) -> None:
-    view = world.camera()
+def test_bad_input_ends_its_job_and_nothing_else() -> None:
+    view = world.camera("Damaged in work")  # a name of its own: stored files outlive a test
     bad = world.stream(view, seed=1, minutes=0.2)
     artifacts().path(bad.source).write_bytes(b"gone bad")
     good = world.stream(view, seed=2, minutes=0.2)
@@ -202,7 +231,7 @@ def test_with_the_broker_away_files_are_taken_in_all_the_same(tmp_path: Path) ->
     alone = {"CELERY_BROKER_URL": f"redis+socket://{tmp_path}/nobody.sock", "DATABASE_URL": database_url()}
     command = [sys.executable, "manage.py", "ingest", view.slug, str(path), "--slice", "0", "--fps", "15"]
     done = subprocess.run(
-        command, cwd=settings.BASE, env={**os.environ, **alone}, capture_output=True, text=True, timeout=60
+        command, cwd=django_settings.BASE, env={**os.environ, **alone}, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0 and "a.npz: added (" in done.stdout, done.stderr
     assert "waits for the sweep: the broker did not answer" in done.stderr
