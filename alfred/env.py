@@ -8,6 +8,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import available_timezones
 
+LIBPQ_OPTIONS = frozenset(
+    {"application_name", "connect_timeout", "sslcert", "sslkey", "sslmode", "sslrootcert", "target_session_attrs"}
+)
+
 
 class BadSetting(Exception):
     """An environment variable holds something this program cannot use."""
@@ -78,7 +82,7 @@ def device(name: str) -> str:
     return value
 
 
-def database(url: str) -> dict[str, str | int]:
+def database(url: str) -> dict[str, str | int | dict[str, str]]:
     """postgresql://user:password@host:port/name?host=/socket/folder → Django's DATABASES entry."""
     try:
         parts = urlsplit(url)
@@ -90,14 +94,19 @@ def database(url: str) -> dict[str, str | int]:
     name = parts.path.lstrip("/")
     if not name:
         raise BadSetting("DATABASE_URL: the database's name is missing")
-    query = parse_qs(parts.query)
+    query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    host = query.pop("host", parts.hostname or "")
+    unknown = sorted(set(query) - LIBPQ_OPTIONS)
+    if unknown:
+        raise BadSetting(f"DATABASE_URL: unknown option {', '.join(unknown)}")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(name),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": query.get("host", [parts.hostname or ""])[0],
+        "HOST": host,
         "PORT": port,
+        "OPTIONS": query,
     }
 
 

@@ -19,14 +19,18 @@ DEBUG = env.flag("ALFRED_DEBUG")
 STATE_DIR = env.folder("ALFRED_STATE_DIR", BASE / "var")
 ARTIFACTS_DIR = STATE_DIR / "artifacts"
 WEIGHTS_DIR = env.folder("ALFRED_WEIGHTS_DIR", STATE_DIR / "weights")
+if not TESTING:
+    StateDir(STATE_DIR).create()
 SECRET_KEY = env.text("ALFRED_SECRET_KEY") or StateDir(STATE_DIR).secret("secret_key")
 ALLOWED_HOSTS = [h for h in env.text("ALFRED_ALLOWED_HOSTS", "127.0.0.1,localhost").split(",") if h]
 CSRF_TRUSTED_ORIGINS = [o for o in env.text("ALFRED_TRUSTED_ORIGINS").split(",") if o]
 
 DATABASE_URL = env.text("DATABASE_URL") or Postgres(STATE_DIR / "postgres").dsn()
-DATABASES: dict[str, dict[str, Any]] = {"default": {**env.database(DATABASE_URL), "CONN_MAX_AGE": 0}}
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {**env.database(DATABASE_URL), "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
+}
 if not TESTING:
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 8, "timeout": 10}}
+    DATABASES["default"]["OPTIONS"] |= {"pool": {"min_size": 1, "max_size": 8, "timeout": 10}}
 
 INSTALLED_APPS = [
     "alfred",
@@ -112,15 +116,20 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Redis and Valkey hand an unacknowledged message out again after this; tasks acknowledge early, so it never matters
 # to a long task. The row in PostgreSQL is the truth and the sweep brings lost nudges back.
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 3600} if CELERY_BROKER_URL.startswith(("redis", "rediss")) else {}
+    {"visibility_timeout": 3600, "socket_connect_timeout": 2}
+    if CELERY_BROKER_URL.startswith(("redis", "rediss"))
+    else {}
 )
 CELERY_TASK_ACKS_LATE = False
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "io"
-CELERY_BEAT_SCHEDULE = {"sweep": {"task": "workers.sweep", "schedule": 10.0, "options": {"expires": 10.0}}}
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "workers.sweep", "schedule": 10.0, "options": {"expires": 10.0, "queue": "sweep"}}
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = True
 
 DEVICE = env.device("ALFRED_DEVICE")

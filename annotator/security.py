@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 POLICY = "; ".join(
     (
@@ -40,3 +42,13 @@ class ContentSecurityPolicy:
 
 class LoginRequiredByDefault(LoginRequiredMiddleware):
     """Every view needs a login unless it says otherwise (`login_not_required`)."""
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], view_args: Any, view_kwargs: Any
+    ) -> HttpResponseBase | None:
+        """A script is told 403: following a redirect it would take the login page for its answer."""
+        refusal = super().process_view(request, view_func, view_args, view_kwargs)
+        scripted = request.headers.get("HX-Request") or "text/html" not in request.headers.get("Accept", "text/html")
+        if refusal is not None and scripted:
+            return HttpResponse("Sign in again.", status=403, content_type="text/plain")
+        return refusal

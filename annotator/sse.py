@@ -11,6 +11,8 @@ from typing import Any
 import psycopg
 from django.conf import settings
 
+from alfred.env import LIBPQ_OPTIONS
+
 log = logging.getLogger(__name__)
 CHANNEL = "alfred_job"
 
@@ -61,7 +63,8 @@ def _dsn() -> str:
         "user": database["USER"],
         "password": database["PASSWORD"],
     }
-    return psycopg.conninfo.make_conninfo(**{k: v for k, v in parts.items() if v})
+    options = {k: v for k, v in database.get("OPTIONS", {}).items() if k in LIBPQ_OPTIONS}
+    return psycopg.conninfo.make_conninfo(**{k: v for k, v in parts.items() if v}, **options)
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = weakref.WeakKeyDictionary()

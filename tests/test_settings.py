@@ -127,7 +127,11 @@ def test_database() -> None:
         "PASSWORD": "p/w",
         "HOST": "db.example",
         "PORT": 5433,
+        "OPTIONS": {},
     }
+    assert env.database("postgresql://u@h/x?sslmode=verify-full")["OPTIONS"] == {"sslmode": "verify-full"}
+    with pytest.raises(env.BadSetting, match="ssl_mode"):
+        env.database("postgresql://u@h/x?ssl_mode=verify-full")
     socket = env.database("postgres:///alfred?host=/run/pg")
     assert (socket["HOST"], socket["PORT"], socket["USER"]) == ("/run/pg", "", "")
 

@@ -1,4 +1,4 @@
-"""The Celery app. Queues: pose · score · train · io · camera."""
+"""The Celery app. Queues: pose · score · train · io · camera, and sweep, which nothing long may block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alfred.settings")
 
-QUEUES = ("pose", "score", "train", "io", "camera")
+QUEUES = ("pose", "score", "train", "io", "camera", "sweep")
 
 app = Celery("alfred")
 app.config_from_object("django.conf:settings", namespace="CELERY")

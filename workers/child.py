@@ -42,7 +42,7 @@ def _serve(order: dict[str, Any], protocol: TextIO) -> None:
     from alfred.services.jobs import BadInputError, JobContext, NotYet
 
     def say(**message: Any) -> None:
-        protocol.write(json.dumps(message) + "\n")
+        protocol.write(json.dumps({"job": order["job"], "attempt": order["attempt"], **message}) + "\n")
 
     module, _, function = order["call"].partition(":")
     context = JobContext(

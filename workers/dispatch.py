@@ -20,7 +20,7 @@ def nudge(job: Job) -> None:
 
 def nudge_camera(camera_id: int) -> None:
     """Have a worker look at a camera's warm-up."""
-    _send("workers.advance_warm_up", camera_id, "io")
+    _send("workers.advance_warm_up", camera_id, "sweep")
 
 
 def _send(task: str, row: int, queue: str) -> None:

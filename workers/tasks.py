@@ -6,11 +6,11 @@ import threading
 import time
 
 from celery import shared_task
-from celery.signals import worker_ready
+from celery.signals import worker_ready, worker_shutting_down
 from django.db import close_old_connections
 
 from alfred.models import Camera, Job
-from alfred.services import build_validation, jobs, slices
+from alfred.services import build_validation, clean_up, jobs, slices
 from workers.kinds import KINDS, Kind
 from workers.warm import ChildDied, WarmChild
 
@@ -19,6 +19,7 @@ BEAT_S = 2.0
 LATER_S = 2.0
 
 _children = threading.local()
+_stopping = threading.Event()
 
 
 @shared_task(name="workers.run_job")
@@ -55,6 +56,7 @@ def sweep() -> None:
     jobs.sweep()
     slices.close_ended_days()
     build_validation.advance_all()
+    clean_up.discard_pixels()
 
 
 def _child() -> WarmChild:
@@ -70,6 +72,13 @@ def _run(job: Job, kind: Kind, child: WarmChild) -> None:
     while True:
         message = child.next_message(POLL_S)
         now = time.monotonic()
+        if message is not None and (message["job"], message["attempt"]) != (job.pk, job.attempts):
+            continue  # of an earlier order
+        if _stopping.is_set():
+            # An orderly stop is nobody's fault: the job goes back without its attempt counted.
+            child.kill()
+            jobs.postpone(job, 0)
+            return
         if message and "progress" in message:
             done, total, stage = message["progress"]
         elif message is not None:
@@ -102,8 +111,15 @@ def _outcome(job: Job, message: dict[str, object]) -> None:
     elif message.get("later"):
         jobs.postpone(job, LATER_S)
         run_job.apply_async(args=(job.pk,), queue=KINDS[job.kind].queue, countdown=LATER_S)
+    elif message.get("stale"):
+        jobs.fail(job, "cancelled", permanent=True)
     elif "error" in message:
         jobs.fail(job, str(message["error"]), permanent=bool(message.get("permanent")))
+
+
+@worker_shutting_down.connect
+def _stop(**_: object) -> None:
+    _stopping.set()
 
 
 @worker_ready.connect

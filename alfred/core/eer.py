@@ -105,8 +105,9 @@ def _nearest(points: Curve) -> int:
     if fp.dtype.kind == "f":
         # Sums of weights differ in their last digits; equal rates must still tie.
         scale = points.normal * points.anomalous
-        fp, fn = np.round(fp / scale, 12), np.round(fn / scale, 12)
-        gap, error = np.round(np.abs(fp - fn), 12), np.round(fp + fn, 12)
+        fp, fn = fp / scale, fn / scale
+        # Rounded once each, from the full figures: a difference of rounded rates could fall to either side.
+        gap, error, fp = np.round(np.abs(fp - fn), 9), np.round(fp + fn, 9), np.round(fp, 9)
     else:
         gap, error = np.abs(fp - fn), fp + fn
     return int(np.lexsort((-points.theta, fp, error, gap))[0])

@@ -18,6 +18,8 @@ from alfred.services.report import camera_report
 from alfred.services.walk import Seen, StageFailed
 
 WALK_ERRORS = (StageFailed, Refused)
+REAL_BUDGET = 12
+"""Few are asked about short real footage: tracks that warm-up asks about never train, and some must be left to."""
 
 
 def walk(videos: list[Path], say: Callable[[str], None], write: Callable[[str], object]) -> None:
@@ -34,7 +36,7 @@ def walk(videos: list[Path], say: Callable[[str], None], write: Callable[[str], 
 
 
 def _take(path: Path, say: Callable[[str], None]) -> Camera:
-    camera, taken = seed_demo.real_footage(path)
+    camera, taken = seed_demo.real_footage(path, review_budget=REAL_BUDGET)
     say(taken.message)
     if taken.refused:
         raise StageFailed(taken.message)

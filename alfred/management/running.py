@@ -18,7 +18,7 @@ from alfred.embedded.postgres import Postgres
 from alfred.embedded.supervisor import Child, Supervisor
 from alfred.embedded.valkey import Valkey
 
-WORKERS = {"pose": "pose,camera", "score": "score", "train": "train", "io": "io"}
+WORKERS = {"pose": "pose,camera", "score": "score", "train": "train", "io": "io", "sweep": "sweep"}
 
 
 class Interrupted(Exception):

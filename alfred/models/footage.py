@@ -47,7 +47,8 @@ class Recording(models.Model):
     height = models.PositiveIntegerField(default=0)
     fps = models.FloatField(default=0)
     duration_s = models.FloatField(default=0)
-    start_at = models.DateTimeField(help_text="when its first frame was seen; the time of ingest when unknown")
+    start_at = models.DateTimeField(help_text="when its first frame was seen; taken from the ingest when unknown")
+    clock_known = models.BooleanField(default=False, help_text="start_at is true: times of recordings may be compared")
     quarantined = models.TextField(blank=True, help_text="why this file was refused or given up; empty when it is fine")
     created_at = models.DateTimeField(auto_now_add=True)
 

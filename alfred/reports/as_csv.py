@@ -39,7 +39,7 @@ def to_csv(report: CameraReport) -> str:
     _rows(writer, (_line("cumulative", line) for line in report.cumulative))
     _rows(writer, (_line(f"slice {ordinal}", line) for ordinal, line in report.slice_lines))
     _rows(writer, [(), ("slice", "closed", "segments", "flagged", "version", "theta")])
-    _rows(writer, ((s.ordinal, s.closed, s.segments, s.flagged, s.version, s.theta) for s in report.slices))
+    _rows(writer, ((s.ordinal, s.closed, s.segments, s.flagged, s.version, s.theta_words) for s in report.slices))
     _rows(writer, [(), ("deployment", "since", "version", "theta", "policy", "why")])
     _rows(writer, ((t.ordinal, t.since, t.version, t.theta, t.policy, t.why) for t in report.theta))
     return out.getvalue()

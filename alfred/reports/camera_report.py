@@ -33,15 +33,37 @@ class BasisCounts:
 
 @dataclass(frozen=True)
 class SliceFigures:
-    """A slice as it ran: by which version and θ, how much was flagged, and the counts."""
+    """A slice as it ran: by which versions and θ (label, θ, segments), how much was flagged, and the counts.
+
+    `current`: all of it was scored with a θ found on the camera's present validation set.
+    """
 
     ordinal: int
     closed: bool
     segments: int
     flagged: int
-    version: str
-    theta: float | None
+    versions: list[tuple[str, float, int]]
+    current: bool
     counts: list[BasisCounts]
+
+    @property
+    def version(self) -> str:
+        """Every version that scored a part of it, in order."""
+        return ", ".join(dict.fromkeys(label for label, _, _ in self.versions))
+
+    @property
+    def theta(self) -> float | None:
+        """θ, where the whole slice ran with one."""
+        values = {theta for _, theta, _ in self.versions}
+        return values.pop() if len(values) == 1 else None
+
+    @property
+    def theta_words(self) -> str:
+        """θ for people: one value, or the range of those that were in force."""
+        values = sorted({theta for _, theta, _ in self.versions})
+        if len(values) < 2:
+            return f"{values[0]:.3f}" if values else "n/a"
+        return f"{values[0]:.3f} to {values[-1]:.3f}"
 
     @property
     def share(self) -> float | None:
@@ -122,7 +144,7 @@ def build(
     work: dict[str, float],
     seed: int,
 ) -> CameraReport:
-    """Add counts over closed slices, then divide; one line a unit and basis."""
+    """Add counts over closed slices of the present validation set, then divide; one line a unit and basis."""
     pooled: dict[tuple[str, str], Rows] = {}
     lines: list[tuple[int, Line]] = []
     for row in slices:
@@ -130,10 +152,10 @@ def build(
             lines.append(
                 (
                     row.ordinal,
-                    _line(counts.unit, counts.basis, counts.blocks, counts.partial, seed, resamples=500),
+                    _line(counts.unit, counts.basis, counts.blocks, counts.partial, seed, resamples=0),
                 )
             )
-            if row.closed or counts.basis != "ground_truth":
+            if row.closed and row.current:
                 pooled.setdefault((counts.unit, counts.basis), []).extend(counts.blocks)
     cumulative = [
         _line(unit, basis, blocks, basis == "judged", seed) for (unit, basis), blocks in sorted(pooled.items())
@@ -152,6 +174,9 @@ def _line(unit: str, basis: str, blocks: Rows, partial: bool, seed: int, resampl
     if partial:
         unknown = Rate(None, None, None, "unflagged segments were not judged")
         return Line(unit, basis, counts, True, unknown, unknown, unknown, len(array))
+    if resamples == 0:
+        fpr, fnr, ebi = (Rate(rate, None, None, "") for rate in (counts.fpr, counts.fnr, counts.ebi))
+        return Line(unit, basis, counts, False, fpr, fnr, ebi, len(array))
     found = rate_intervals(array, seed=seed, resamples=resamples)
     rates = {
         name: _rate(getattr(counts, name), getattr(found, name), getattr(found, f"{name}_reason"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from alfred.core.methodologies import Label
@@ -21,6 +23,7 @@ from alfred.models import (
     ValidationSet,
     Verdict,
 )
+from alfred.models.detectors import in_force
 from alfred.models.work import queue
 from alfred.services import labels
 
@@ -53,10 +56,19 @@ def progress(camera: Camera) -> Progress:
 
 
 def advance_all() -> None:
-    """Look at every camera that is in warm-up (run by the sweep, in case a nudge was lost)."""
+    """Look at every camera (run by the sweep, in case a nudge was lost or a worker died between two steps)."""
     ready = ValidationSet.objects.filter(frozen_at__isnull=False).values("camera")
     for camera in Camera.objects.filter(events__lane=Lane.WARMUP).exclude(pk__in=ready).distinct():
         advance(camera)
+    loose = Recording.objects.filter(purpose=Recording.Purpose.VALIDATION, quarantined="").exclude(
+        segments__validation_memberships__isnull=False
+    )
+    for camera in Camera.objects.filter(pk__in=loose.values("camera")):
+        with transaction.atomic():
+            Camera.objects.select_for_update().get(pk=camera.pk)
+            freeze_imported(camera)
+    for camera in Camera.objects.filter(pk__in=ready):
+        calibrate_if_due(camera)
 
 
 def advance(camera: Camera) -> None:
@@ -70,11 +82,20 @@ def advance(camera: Camera) -> None:
             Camera.objects.select_for_update().get(pk=camera.pk)
             if frozen_set(camera.pk) is None:
                 freeze(camera, "warmup", _warm_up_members(camera))
-        queue(camera.pk, Job.Kind.CALIBRATE, camera.pk, key=f"calibrate:{camera.pk}:complete")
+            calibrate_if_due(camera)
     elif confirmed >= CALIBRATE_EVERY and not _calibration_waits(camera):
         # One a step of ten: the key makes a second look at the same step a no-op.
         step = confirmed // CALIBRATE_EVERY
         queue(camera.pk, Job.Kind.CALIBRATE, camera.pk, key=f"calibrate:{camera.pk}:{step}")
+
+
+def calibrate_if_due(camera: Camera) -> None:
+    """Have θ found on the frozen set wherever the threshold in force was found on another, or on none."""
+    present, deployed = frozen_set(camera.pk), in_force(camera.pk)
+    if present is None or deployed is None or deployed.threshold.validation_set_id == present.pk:
+        return
+    key = f"calibrate:{camera.pk}:set:{present.pk}:deployment:{deployed.pk}"
+    queue(camera.pk, Job.Kind.CALIBRATE, camera.pk, key=key)
 
 
 def _calibration_waits(camera: Camera) -> bool:
@@ -83,12 +104,11 @@ def _calibration_waits(camera: Camera) -> bool:
 
 
 def _warm_up_members(camera: Camera) -> list[ValidationMember]:
-    """Confirmed segments with weight 1/π, so that θ refers to the stream and not to the queue."""
+    """Confirmed segments with weight 1/π (of those answered), so that θ refers to the stream and not to the queue."""
     said = labels.of_warm_up(camera.pk)
     confirmed = [s for s, label in said.items() if label in (Label.NORMAL, Label.ANOMALY)]
-    probability = dict(
-        Candidate.objects.filter(segment_id__in=confirmed, lane=Lane.WARMUP).values_list("segment_id", "probability")
-    )
+    drawn = Candidate.objects.filter(segment__camera=camera, lane=Lane.WARMUP, asked=True)
+    weights = answered_weights(drawn, set(confirmed))
     decisive = Verdict.objects.filter(
         segment_id__in=confirmed, event__lane=Lane.WARMUP, answer__in=(Answer.NORMAL, Answer.ANOMALY)
     )
@@ -97,12 +117,27 @@ def _warm_up_members(camera: Camera) -> list[ValidationMember]:
         ValidationMember(
             segment_id=segment,
             anomalous=said[segment] == Label.ANOMALY,
-            weight=1.0 / probability[segment],
+            weight=weights[segment],
             origin=ValidationMember.Origin.WARMUP,
             verdict_id=verdicts[segment],
         )
         for segment in confirmed
     ]
+
+
+def answered_weights(drawn: QuerySet[Candidate], answered: set[int]) -> dict[int, float]:
+    """Weight of each answered segment: 1/(π · share of its stratum's sample that is answered).
+
+    The queue's order is random, so the answered ones of a stratum are a random part of its sample.
+    """
+    rows = list(drawn.values_list("segment_id", "probability", "stratum", "seed"))
+    asked_of = Counter((seed, stratum) for _, _, stratum, seed in rows)
+    answered_of = Counter((seed, stratum) for segment, _, stratum, seed in rows if segment in answered)
+    return {
+        segment: asked_of[seed, stratum] / (probability * answered_of[seed, stratum])
+        for segment, probability, stratum, seed in rows
+        if segment in answered
+    }
 
 
 def labelled_so_far(camera: Camera) -> tuple[ValidationSet | None, list[ValidationMember]]:
@@ -139,6 +174,8 @@ def freeze_imported(camera: Camera) -> ValidationSet | None:
     present = frozen_set(camera.pk)
     if present and present.origin == "imported" and present.members.count() == len(known):
         return present
+    if len({anomalous for _, anomalous in known}) < 2:
+        return present  # one class sets no threshold: warm-up goes on
     members = [
         ValidationMember(segment_id=s, anomalous=a, weight=1.0, origin=ValidationMember.Origin.GROUND_TRUTH)
         for s, a in known

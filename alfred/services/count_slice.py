@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from alfred.models import (
     Slice,
     SliceCounts,
 )
-from alfred.services import labels
+from alfred.services import build_validation, labels
 from alfred.services.storage import artifacts
 
 Blocks = dict[tuple[int, int], list[float]]
@@ -117,23 +117,19 @@ def from_verdicts(row: Slice) -> LiveCounts:
 
 
 def _estimated(row: Slice, said: dict[int, Label], facts: dict[int, tuple[bool, int, int]]) -> Blocks | None:
-    """The warm-up sample weighted up to the slice. The queue's order is random, so the answered ones of a stratum
-    are a random part of its sample: their π shrinks by the share that is answered.
-    """
-    drawn = list(
-        Candidate.objects.filter(slice=row, lane=Lane.WARMUP, asked=True).values_list(
-            "segment_id", "probability", "stratum", "seed"
-        )
-    )
-    answered = {s for s, *_ in drawn if s in facts and said.get(s) in (Label.NORMAL, Label.ANOMALY)}
-    if len(answered) < ESTIMATE_FROM:
+    """The warm-up sample weighted up to the slice; None where a part of the slice had no chance, or has no answer."""
+    drawn = Candidate.objects.filter(slice=row, lane=Lane.WARMUP)
+    if drawn.filter(probability=0).exists():
         return None
-    asked_of = Counter((seed, stratum) for _, _, stratum, seed in drawn)
-    answered_of = Counter((seed, stratum) for s, _, stratum, seed in drawn if s in answered)
+    drawn = drawn.filter(asked=True)
+    answered = {s for s, label in said.items() if s in facts and label in (Label.NORMAL, Label.ANOMALY)}
+    weights = build_validation.answered_weights(drawn, answered)
+    strata = set(drawn.values_list("seed", "stratum"))
+    reached = set(drawn.filter(segment_id__in=answered).values_list("seed", "stratum"))
+    if len(weights) < ESTIMATE_FROM or strata != reached:
+        return None
     blocks: Blocks = defaultdict(lambda: [0.0] * 4)
-    for segment, probability, stratum, seed in drawn:
-        if segment in answered:
-            flagged, recording, block = facts[segment]
-            share = answered_of[seed, stratum] / asked_of[seed, stratum]
-            blocks[(recording, block)][cell(flagged, said[segment] == Label.ANOMALY)] += 1.0 / (probability * share)
+    for segment, weight in weights.items():
+        flagged, recording, block = facts[segment]
+        blocks[(recording, block)][cell(flagged, said[segment] == Label.ANOMALY)] += weight
     return blocks

@@ -25,6 +25,7 @@ from alfred.pose.formats.labelled import BadPoses, LabelledPoses
 from alfred.pose.formats.parquet import PoseMeta, PoseWriter, read_meta, read_poses
 from alfred.pose.segments import Segments, cut_segments, segment_labels
 from alfred.pose.tracks import Poses
+from alfred.services import clean_up
 from alfred.services.jobs import BadInputError, JobContext
 from alfred.services.storage import artifacts
 from alfred.video.probe import BadVideo
@@ -146,9 +147,7 @@ def _queue_next(recording: Recording) -> None:
     if recording.camera.privacy == Camera.Privacy.VIDEO:
         queue(recording.camera_id, Job.Kind.RENDITION, recording.pk)
     else:
-        source = recording.source
-        Recording.objects.filter(pk=recording.pk).update(source="")
-        transaction.on_commit(lambda: artifacts().delete(source))
+        transaction.on_commit(lambda: clean_up.discard(recording.pk, recording.source))
 
 
 def _store_tracks(recording: Recording, extraction: PoseExtraction, poses: Poses) -> dict[int, Track]:

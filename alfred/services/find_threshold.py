@@ -60,10 +60,11 @@ def find(camera: Camera, data: Labelled, *, complete: bool) -> Found:
         "effective_normals": effective_sample_size(data.weights[~data.anomalous]),
         "effective_anomalies": effective_sample_size(data.weights[data.anomalous]),
     }
-    if min(normals, anomalies) >= (1 if complete else PRELIMINARY_FROM):
+    enough = min(normals, anomalies) >= PRELIMINARY_FROM
+    if enough or (complete and min(normals, anomalies) > 0):
         found = eer_threshold(data.scores, data.anomalous, data.weights)
         if not isinstance(found, NoThreshold):
-            policy = Threshold.Policy.EER if complete else Threshold.Policy.PRELIMINARY
+            policy = Threshold.Policy.EER if complete and enough else Threshold.Policy.PRELIMINARY
             rates = {
                 "fpr": found.fpr,
                 "fnr": found.fnr,

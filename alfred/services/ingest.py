@@ -122,6 +122,7 @@ def _store(
                 "fps": facts.fps,
                 "duration_s": facts.duration_s,
                 "start_at": start,
+                "clock_known": start_at is not None,
                 "quarantined": "",
             },
         )

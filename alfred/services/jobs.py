@@ -14,7 +14,8 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from alfred.models import Job, Recording, Round, work
+from alfred.models import Camera, Job, Recording, Round, work
+from alfred.services import slices
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +130,8 @@ def retry(job_id: int) -> None:
     job = Job.objects.select_for_update().get(pk=job_id)
     if job.state not in {Job.State.FAILED, Job.State.CANCELLED} or job.kind == Job.Kind.ROUND:
         return
+    if job.kind in ON_RECORDINGS and not _slice_still_takes(job.subject):
+        return
     job.state, job.attempts, job.error, job.not_before = Job.State.QUEUED, 0, "", None
     job.cancel_requested = False
     job.nudged_at = None
@@ -136,6 +139,19 @@ def retry(job_id: int) -> None:
     if job.kind in ON_RECORDINGS:
         Recording.objects.filter(pk=job.subject).update(quarantined="")
     work.after_commit(job)
+
+
+def _slice_still_takes(recording_id: int) -> bool:
+    """A recording given up in a slice that has closed since goes to the open one; with poses stored it can't."""
+    recording = Recording.objects.select_related("slice").get(pk=recording_id)
+    if recording.slice is None or recording.slice.closed_at is None:
+        return True
+    if recording.segments.exists():
+        return False
+    camera = Camera.objects.select_for_update().get(pk=recording.camera_id)
+    recording.slice = slices.join(camera, recording.start_at, None)
+    recording.save(update_fields=["slice"])
+    return True
 
 
 def sweep() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 
 from alfred.core.methodologies import Methodology
 from alfred.models import Camera, Job, Round, Slice, User, audit
@@ -18,7 +19,7 @@ TRAINABLE = (Methodology.CONTINUAL, Methodology.PSEUDO_CONTINUAL, Methodology.AC
 
 @transaction.atomic
 def launch(camera_id: int, by: User | None) -> Round:
-    """A round on the last slice that none has trained on; refused with a reason when it can't be."""
+    """A round on the newest slice, if none was decided on it or a later one; refused with a reason when it can't be."""
     camera = Camera.objects.select_for_update().get(pk=camera_id)
     base = in_force(camera_id)
     if base is None:
@@ -49,10 +50,10 @@ def launch(camera_id: int, by: User | None) -> Round:
 
 def _slice_to_train(camera: Camera) -> Slice:
     """The newest slice with data that no finished round has trained on; it and those before are closed now."""
-    trained = Round.objects.filter(camera=camera, state__in=(Round.State.PROMOTED, Round.State.REJECTED)).values(
-        "slice"
-    )
-    rows = Slice.objects.filter(camera=camera, segments__isnull=False).exclude(pk__in=trained).distinct()
+    decided = Round.objects.filter(camera=camera, state__in=(Round.State.PROMOTED, Round.State.REJECTED))
+    newest = decided.aggregate(newest=Max("slice__ordinal"))["newest"]
+    rows = Slice.objects.filter(camera=camera, segments__isnull=False).distinct()
+    rows = rows if newest is None else rows.filter(ordinal__gt=newest)
     row = rows.order_by("ordinal").last()
     if row is None:
         raise Refused("There is no slice with people in it that a round has not used yet: add recordings first.")

@@ -123,9 +123,8 @@ def undo(user: User) -> Event:
 
 
 def _refuse_unless_free(event: Event, user: User, segments: list[int], verdict: Verdict) -> None:
-    others = (
-        Verdict.objects.filter(event=event, superseded_by__isnull=True).exclude(user=user).exclude(answer=Answer.UNDO)
-    )
+    said = Verdict.objects.filter(event=event, superseded_by__isnull=True).exclude(user=user)
+    others = said.exclude(answer__in=(Answer.UNDO, Answer.SKIP))
     if others.exists():
         raise NothingToUndo("Another person has answered this event since; a supervisor can correct it.")
     held = Lease.objects.filter(event=event, released_at=None, expires_at__gt=timezone.now()).exclude(user=user)

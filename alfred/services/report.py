@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Count, Sum
 
 from alfred.models import (
     Camera,
@@ -32,7 +32,7 @@ def camera_report(camera: Camera) -> CameraReport:
     return build(
         camera=camera.name,
         kind=camera.kind,
-        slices=[_slice_figures(row) for row in slices],
+        slices=[_slice_figures(row, frozen.pk if frozen else None) for row in slices],
         theta=_theta_steps(camera),
         validation=_validation(camera, frozen.pk if frozen else None),
         warm_up=(progress.normals, progress.anomalies, progress.needed) if progress else None,
@@ -42,16 +42,21 @@ def camera_report(camera: Camera) -> CameraReport:
     )
 
 
-def _slice_figures(row: Slice) -> SliceFigures:
+def _slice_figures(row: Slice, set_id: int | None) -> SliceFigures:
     scored = SegmentScore.objects.filter(slice=row, value__isnull=False)
-    deployment = Deployment.objects.filter(scorings__extraction__recording__slice=row).order_by("ordinal").last()
+    used = list(
+        Deployment.objects.filter(segmentscore__slice=row)
+        .annotate(n=Count("segmentscore"))
+        .select_related("version", "threshold")
+        .order_by("ordinal")
+    )
     return SliceFigures(
         ordinal=row.ordinal,
         closed=row.closed_at is not None,
         segments=scored.count(),
         flagged=scored.filter(flagged=True).count(),
-        version=deployment.version.label if deployment else "",
-        theta=deployment.theta if deployment else None,
+        versions=[(d.version.label, d.theta, d.n) for d in used],
+        current=set_id is not None and all(d.threshold.validation_set_id == set_id for d in used),
         counts=_counts(row),
     )
 

@@ -107,7 +107,7 @@ def simulated_stream(
         )
 
 
-def real_footage(path: Path) -> tuple[Camera, Ingested]:
+def real_footage(path: Path, **policies: Any) -> tuple[Camera, Ingested]:
     """A camera of its own for a video file; it keeps the video, so that the overlay can be checked by eye."""
-    made = camera(f"Real: {path.stem}", privacy=Camera.Privacy.VIDEO)
+    made = camera(f"Real: {path.stem}", privacy=Camera.Privacy.VIDEO, **policies)
     return made, ingest(made, path)

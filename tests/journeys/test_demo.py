@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from alfred.pose.simulate import simulate
+from tests.conftest import CHROMIUM, CHROMIUM_ARGUMENTS
 from tests.embedded_services import make_state_folder
 from tests.journeys.running_demo import ROOT, Demo, environment
 
@@ -28,6 +29,15 @@ def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium for this module only: Playwright's event loop would bar async tests from the rest of the process."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_ARGUMENTS))
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -54,14 +54,28 @@ def answer_by(view: Camera, who: User, anomalies: int, normals: int) -> None:
     assert not any(counts.values()), counts
 
 
+def stream_weights(answered: set[int]) -> dict[int, float]:
+    """By hand: how many scored segments of its stratum each answered one stands for, N_h / answered_h."""
+    rows = list(Candidate.objects.filter(lane="warmup"))
+
+    def peers(c: Candidate) -> list[Candidate]:
+        return [o for o in rows if (o.seed, o.stratum) == (c.seed, c.stratum)]
+
+    return {
+        c.segment_id: len(peers(c)) / sum(o.segment_id in answered for o in peers(c))
+        for c in rows
+        if c.segment_id in answered
+    }
+
+
 def independent_eer(view: Camera) -> float:
     """Argmin |FPR − FNR| by scikit-learn over the frozen set, with scores stored on arrival and weights 1/π."""
     members = list(ValidationMember.objects.filter(validation_set__camera=view))
     score = dict(SegmentScore.objects.values_list("segment_id", "value"))
-    chance = dict(Candidate.objects.filter(lane="warmup").values_list("segment_id", "probability"))
+    stands_for = stream_weights({m.segment_id for m in members})
     y = np.array([m.anomalous for m in members])
     s = np.array([score[m.segment_id] for m in members], np.float64)
-    w = np.array([1 / chance[m.segment_id] for m in members])
+    w = np.array([stands_for[m.segment_id] for m in members])
     assert len(np.unique(s)) == len(s)  # no ties among the scores
     fpr, tpr, theta = roc_curve(y, s, sample_weight=w, drop_intermediate=False)
     gap = np.abs(fpr - (1 - tpr))
@@ -82,13 +96,10 @@ def test_warm_up_freezes_the_set_and_finds_the_equal_error_rate() -> None:
     world.answer(cast.alice, last, Answer.ANOMALY)
     frozen = build_validation.frozen_set(view.pk)
     assert frozen is not None and (frozen.number, frozen.origin) == (1, "warmup")
-    # Nothing labelled is thrown away, each with weight 1/π and the verdict it stands on.
+    # Nothing labelled is thrown away, each with its weight in the stream and the verdict it stands on.
     members = list(frozen.members.select_related("verdict"))
-    chance = dict(Candidate.objects.filter(asked=True).values_list("segment_id", "probability"))
     assert len(members) == 32 and sum(m.anomalous for m in members) == 12
-    assert {m.segment_id: m.weight for m in members} == pytest.approx(
-        {m.segment_id: 1 / chance[m.segment_id] for m in members}
-    )
+    assert {m.segment_id: m.weight for m in members} == pytest.approx(stream_weights({m.segment_id for m in members}))
     assert len({round(m.weight, 6) for m in members}) > 1  # strata differ in their chances
     for m in members:
         assert m.verdict is not None and m.verdict.segment_id == m.segment_id
@@ -145,9 +156,9 @@ def test_below_ten_anomalies_theta_keeps_to_the_alert_budget() -> None:
     assert "21 normal and 9 anomalous" in now.why
     said = labels.of_warm_up(view.pk)
     rows = SegmentScore.objects.filter(segment__in=[s for s, label in said.items() if label == 0])
-    weight = dict(Candidate.objects.filter(lane="warmup").values_list("segment_id", "probability"))
+    weight = stream_weights({s for s, label in said.items() if label in (0, 1)})
     values = np.array([r.value for r in rows], np.float64)
-    weights = np.array([1 / weight[r.segment_id] for r in rows])
+    weights = np.array([weight[r.segment_id] for r in rows])
 
     def share(theta: float) -> float:
         return float(weights[values >= theta].sum() / weights.sum())

@@ -11,6 +11,7 @@ from uuid import uuid4
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from django.utils import timezone
 
 from alfred.models import (
     Answer,
@@ -24,6 +25,7 @@ from alfred.models import (
     Slice,
     SliceCounts,
     Threshold,
+    ValidationSet,
     Verdict,
 )
 from alfred.models.detectors import in_force
@@ -44,7 +46,9 @@ class Scene:
     scores: list[SegmentScore]
 
 
-def scene(tmp_path: Path, people_seen: int = 8, *, labels: bool = True, review_budget: int = 0) -> Scene:
+def scene(
+    tmp_path: Path, people_seen: int = 8, *, labels: bool = True, review_budget: int = 0, calibrated: bool = False
+) -> Scene:
     """One segment a person, and a θ that flags half of them."""
     poses = world.walkers(people_seen=people_seen, seconds=4)
     rng = np.random.default_rng(2)
@@ -58,7 +62,10 @@ def scene(tmp_path: Path, people_seen: int = 8, *, labels: bool = True, review_b
     values = sorted(v for v in SegmentScore.objects.values_list("value", flat=True) if v is not None)
     source = deploy.deploy_source(view.pk, world.FPS)
     half = (values[people_seen // 2 - 1] + values[people_seen // 2]) / 2
-    theta = Threshold.objects.create(camera=view, version=source.version, policy="budget", value=half)
+    frozen = ValidationSet.objects.create(camera=view, number=1, frozen_at=timezone.now()) if calibrated else None
+    theta = Threshold.objects.create(
+        camera=view, version=source.version, policy="budget", value=half, validation_set=frozen
+    )
     deploy.append(view, source.version, theta, "a test", None)
     world.ingest_poses(view, path, slice_ordinal=0)
     world.run_all(view)
@@ -85,7 +92,7 @@ def test_ground_truth_counts_of_a_closing_slice(tmp_path: Path) -> None:
 
 
 def test_pose_counts_are_kept_apart_from_segment_counts(tmp_path: Path) -> None:
-    found = scene(tmp_path)
+    found = scene(tmp_path, calibrated=True)
     slices.close(found.part.pk)
     theta = in_force(found.view.pk).theta  # type: ignore[union-attr]  # it was just scored with it
     stored = pq.read_table(
@@ -144,7 +151,7 @@ def judged(found: Scene, answers: dict[int, Answer]) -> None:
 
 
 def test_judged_counts_know_only_what_was_flagged_and_answered(tmp_path: Path) -> None:
-    found = scene(tmp_path, labels=False)
+    found = scene(tmp_path, labels=False, calibrated=True)
     flagged = [n for n, s in enumerate(found.scores) if s.flagged]
     unflagged = [n for n, s in enumerate(found.scores) if not s.flagged]
     assert len(flagged) >= 3
@@ -208,11 +215,13 @@ def figures(**changes: object) -> CameraReport:
         "camera": "Gate",
         "kind": "real",
         "slices": [
-            SliceFigures(0, True, 11, 4, "v0", 1.5, [
+            SliceFigures(0, True, 11, 4, [("v0", 1.5, 11)], True, [
                 BasisCounts("segment", "ground_truth", [[2, 2, 6, 1]]),
                 BasisCounts("pose", "ground_truth", [[90, 60, 400, 50]]),
             ]),
-            SliceFigures(1, True, 9, 1, "v0", 1.5, [BasisCounts("segment", "ground_truth", [[1, 0, 8, 0]])]),
+            SliceFigures(
+                1, True, 9, 1, [("v0", 1.5, 9)], True, [BasisCounts("segment", "ground_truth", [[1, 0, 8, 0]])]
+            ),
         ],
         "theta": [ThetaStep(0, "2026-01-01T00:00:00", "v0", 1.5, "source", "first")],
         "validation": None,
@@ -246,13 +255,28 @@ def test_pose_and_segment_figures_share_no_line() -> None:
 
 
 def test_an_open_slices_ground_truth_is_not_in_the_cumulative_figures() -> None:
-    open_one = SliceFigures(2, False, 5, 5, "v0", 1.5, [BasisCounts("segment", "ground_truth", [[0, 5, 0, 0]])])
-    given = [SliceFigures(0, True, 9, 1, "v0", 1.5, [BasisCounts("segment", "ground_truth", [[1, 0, 8, 0]])])]
+    open_one = SliceFigures(
+        2, False, 5, 5, [("v0", 1.5, 5)], True, [BasisCounts("segment", "ground_truth", [[0, 5, 0, 0]])]
+    )
+    given = [
+        SliceFigures(0, True, 9, 1, [("v0", 1.5, 9)], True, [BasisCounts("segment", "ground_truth", [[1, 0, 8, 0]])])
+    ]
     assert figures(slices=[*given, open_one]).cumulative[0].counts.fp == 0
 
 
+def test_slices_of_an_older_validation_set_stand_on_their_own() -> None:
+    earlier = SliceFigures(
+        0, True, 9, 1, [("v0", 0.9, 5), ("v0", 1.5, 4)], False, [BasisCounts("segment", "ground_truth", [[1, 5, 3, 0]])]
+    )
+    report = figures(slices=[earlier])
+    assert report.cumulative == [] and [n for n, _ in report.slice_lines] == [0]
+    assert (earlier.version, earlier.theta, earlier.theta_words) == ("v0", None, "0.900 to 1.500")
+
+
 def test_a_missing_class_is_not_available_and_never_zero() -> None:
-    only_normal = [SliceFigures(0, True, 8, 1, "v0", 1.5, [BasisCounts("segment", "ground_truth", [[0, 1, 7, 0]])])]
+    only_normal = [
+        SliceFigures(0, True, 8, 1, [("v0", 1.5, 8)], True, [BasisCounts("segment", "ground_truth", [[0, 1, 7, 0]])])
+    ]
     report = figures(slices=only_normal)
     line = report.cumulative[0]
     assert line.fpr.value == 1 / 8 and line.fnr.value is None and line.ebi.value is None
@@ -288,7 +312,11 @@ def test_the_csv_says_what_the_page_says() -> None:
 
 
 def test_judged_lines_leave_what_is_unknown_empty() -> None:
-    known = [SliceFigures(0, True, 9, 3, "v0", 1.5, [BasisCounts("segment", "judged", [[1, 2, 0, 0]], partial=True)])]
+    known = [
+        SliceFigures(
+            0, True, 9, 3, [("v0", 1.5, 9)], True, [BasisCounts("segment", "judged", [[1, 2, 0, 0]], partial=True)]
+        )
+    ]
     (cumulative, _) = rows_of(figures(slices=known))
     assert (cumulative["tp"], cumulative["fp"], cumulative["tn"], cumulative["fn"]) == ("1.0", "2.0", "", "")
     assert (cumulative["fpr"], cumulative["fnr"], cumulative["ebi"]) == ("", "", "")

@@ -53,8 +53,10 @@ class Command(BaseCommand):
                         fps=options["fps"],
                         resolution=options["resolution"],
                     )
-                except ValueError as error:
-                    raise CommandError(f"{path.name}: {error}") from None
+                except (ValueError, OSError) as error:
+                    refused += 1
+                    self.stdout.write(self.style.ERROR(f"{path.name!a}: {error}"))
+                    continue
                 refused += found.refused
                 self.stdout.write((self.style.ERROR if found.refused else self.style.SUCCESS)(found.message))
         if refused:
