@@ -31,7 +31,8 @@ SOCKET_PATH_LIMIT = 107
 _PR_SET_PDEATHSIG = 1
 _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
-_CAP_DAC_READ_SEARCH = 2
+_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
+_CAP_DAC_READ_SEARCH, _CAP_SETPCAP = 2, 8
 _CAPABILITY_VERSION_3 = 0x20080522
 # Loaded here, not in the forked child: between fork and exec nothing may wait for a lock of another thread.
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -54,22 +55,33 @@ def _follow_parent(sig: int, parent: int) -> None:
 
 def may_pass_on_search() -> bool:
     """Tell whether we, as root, can let a process of another account pass through folders closed to it."""
-    wanted = 1 << _CAP_DAC_READ_SEARCH
+    wanted = 1 << _CAP_DAC_READ_SEARCH | 1 << _CAP_SETPCAP
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return False
     sets = dict(line.split(":\t") for line in status.splitlines() if line.startswith("Cap"))
-    return os.geteuid() == 0 and all(int(sets.get(name, "0"), 16) & wanted for name in ("CapPrm", "CapBnd"))
+    return os.geteuid() == 0 and all(int(sets.get(name, "0"), 16) & wanted == wanted for name in ("CapPrm", "CapBnd"))
 
 
 def _keep_search() -> None:
     """Run in the forked child after it changed its user: keep CAP_DAC_READ_SEARCH, and nothing else, across exec."""
-    bit = 1 << _CAP_DAC_READ_SEARCH
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)  # effective, permitted, inheritable; then the upper halves
-    if _LIBC.capset(header, sets) or _LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH, 0, 0):
+    search, both = 1 << _CAP_DAC_READ_SEARCH, 1 << _CAP_DAC_READ_SEARCH | 1 << _CAP_SETPCAP
+    # Without the secure bit access(2), which PostgreSQL's programs ask before they run one another, ignores it.
+    failed = (
+        _set_capabilities(both, search)
+        or _LIBC.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
+        or _LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH, 0, 0)
+        or _set_capabilities(search, search)
+    )
+    if failed:
         os._exit(126)
+
+
+def _set_capabilities(held: int, inheritable: int) -> int:
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)(held, held, inheritable, 0, 0, 0)  # effective, permitted, …; then the upper halves
+    return int(_LIBC.capset(header, sets))
 
 
 def spawn(

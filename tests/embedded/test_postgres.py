@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -250,6 +251,25 @@ def test_below_a_closed_folder_the_server_is_let_through_with_one_capability(sta
         assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     finally:
         server.stop()
+
+
+@only_root
+@pytest.mark.parametrize("search", [True, False])
+def test_what_access_says_of_a_program_in_a_closed_folder(state: Path, search: bool) -> None:
+    """PostgreSQL's programs ask access(2), which looks at capabilities only under a secure bit."""
+    if search and not child.may_pass_on_search():
+        pytest.skip("this root may not pass on CAP_DAC_READ_SEARCH")
+    closed = state / "closed"
+    closed.mkdir(mode=0o700)
+    tool = closed / "tool"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    script = f"test -x {tool} && test -r {tool}"
+    nobody = pwd.getpwnam("nobody")
+    process = child.spawn(
+        ["/bin/sh", "-c", script], log=state / "log", owner=(nobody.pw_uid, nobody.pw_gid), search=search, cwd="/"
+    )
+    assert (process.wait(10) == 0) is search
 
 
 @only_root
