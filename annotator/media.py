@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+from collections.abc import AsyncIterator, Iterator
 from io import BufferedReader
-from typing import IO
 
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+BLOCK = 1 << 16
 RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
@@ -33,7 +36,7 @@ def file_response(request: HttpRequest, file: BufferedReader, content_type: str)
     size = os.fstat(file.fileno()).st_size
     match = RANGE.fullmatch(request.headers.get("Range", "").strip())
     if match is None or match.groups() == ("", ""):
-        response: HttpResponseBase = FileResponse(file, content_type=content_type)
+        response = _stream(request, _Part(file, size), 200, content_type)
         response.headers["Content-Length"] = str(size)
         return _private(response)
     first, last = match.groups()
@@ -43,11 +46,32 @@ def file_response(request: HttpRequest, file: BufferedReader, content_type: str)
         file.close()
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
     file.seek(start)
-    part: IO[bytes] = _Part(file, end - start + 1)  # type: ignore[assignment]  # FileResponse only reads and closes
-    response = FileResponse(part, status=206, content_type=content_type)
+    response = _stream(request, _Part(file, end - start + 1), 206, content_type)
     response.headers["Content-Length"] = str(end - start + 1)
     response.headers["Content-Range"] = f"bytes {start}-{end}/{size}"
     return _private(response)
+
+
+def _stream(request: HttpRequest, part: _Part, status: int, content_type: str) -> HttpResponseBase:
+    """A block at a time. Under ASGI Django would first read a synchronous iterator to its end, whatever its size."""
+    blocks = _blocks_async(part) if isinstance(request, ASGIRequest) else _blocks(part)
+    return StreamingHttpResponse(blocks, status=status, content_type=content_type)
+
+
+def _blocks(part: _Part) -> Iterator[bytes]:
+    try:
+        while data := part.read(BLOCK):
+            yield data
+    finally:
+        part.close()
+
+
+async def _blocks_async(part: _Part) -> AsyncIterator[bytes]:
+    try:
+        while data := await asyncio.to_thread(part.read, BLOCK):
+            yield data
+    finally:
+        part.close()
 
 
 def _private(response: HttpResponseBase) -> HttpResponseBase:

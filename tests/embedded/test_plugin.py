@@ -59,7 +59,7 @@ def test_servers_named_in_the_environment_are_used(state: Path) -> None:
     elsewhere = {"DATABASE_URL": "postgresql://elsewhere/x", "CELERY_BROKER_URL": "redis://elsewhere/0"}
     (state / "test_it.py").touch()
     result = run(state, "-k", "1", **elsewhere)
-    assert "elsewhere" in result.stdout and "1 failed" in result.stdout
+    assert "elsewhere" in result.stdout and " failed" in result.stdout
     assert "alfred-test-" not in result.stdout
 
 

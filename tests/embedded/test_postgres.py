@@ -305,6 +305,9 @@ def test_the_account_can_be_chosen_and_must_exist(state: Path, monkeypatch: pyte
 
 @only_root
 def test_an_ordinary_user_runs_a_cluster_of_their_own(state: Path, script: Script) -> None:
+    here = Path(__file__)
+    if subprocess.run(["/bin/sh", "-c", f"test -r '{here}'"], user=65534, group=65534, extra_groups=[]).returncode:
+        pytest.skip("an ordinary user may not read this checkout")
     (state / "home").mkdir()
     os.chown(state / "home", 65534, 65534)
     source = """

@@ -282,6 +282,7 @@ def test_children_put_their_work_down_when_the_supervisor_is_killed(state: Path,
     process = script(FOREGROUND, state)
     assert process.stdout is not None
     assert "running\n" in iter(process.stdout.readline, "")
+    assert child.wait_until(lambda: (state / "pids").exists() and len(pids(state / "pids")) == 1, 10)
     process.kill()
     (pid,) = pids(state / "pids")
     assert child.wait_until(lambda: not alive(pid), 10)
