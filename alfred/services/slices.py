@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.utils import timezone
 
-from alfred.models import Camera, Job, Recording, Slice
+from alfred.models import Camera, Recording, Slice
 from alfred.services.count_slice import store_ground_truth_counts
 
 
@@ -76,8 +76,3 @@ def close_ended_days() -> int:
             close(row.pk)
             closed += 1
     return closed
-
-
-def live_jobs(camera: Camera) -> int:
-    """Jobs of the camera that wait or run."""
-    return Job.objects.filter(camera=camera, state__in=Job.LIVE).count()

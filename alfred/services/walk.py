@@ -14,7 +14,6 @@ from django.db import connection
 from alfred.models import (
     Answer,
     Camera,
-    Event,
     Job,
     PoseExtraction,
     Recording,
@@ -125,8 +124,3 @@ def run_round(camera: Camera, seen: Seen, say: Callable[[str], None]) -> Round:
     seen.sentence = made.message
     deploy.promote(made.pk, None, "scripted walk: candidates are always promoted")
     return made
-
-
-def open_events(camera: Camera) -> int:
-    """How many events wait on the camera."""
-    return Event.objects.filter(camera=camera, state=Event.State.OPEN).count()

@@ -76,7 +76,7 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def wait_until(what: Callable[[], bool], *, seconds: float = 90.0, clock: bool = True) -> float:
+def wait_until(what: Callable[[], bool], *, seconds: float = 240.0, clock: bool = True) -> float:
     """Wait for a condition and say how long that took; with `clock`, sweep now and then as the clock process does."""
     begun = swept = time.monotonic()
     while not what():

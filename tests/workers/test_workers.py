@@ -37,7 +37,7 @@ from workers.kinds import KINDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-FRAMES = 900
+FRAMES = 700
 SMALL = {"ALFRED_POSE_IMGSZ": "160"}
 """A coarse look at the video: these tests are about processes."""
 
