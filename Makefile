@@ -1,6 +1,7 @@
 PY := .venv/bin/python
 VIDEO ?=
 HEADLESS ?=
+PORT ?= 8000
 export PYTHONUNBUFFERED = 1
 
 .PHONY: setup setup-dev demo up test check bench apt
@@ -9,8 +10,8 @@ export PYTHONUNBUFFERED = 1
 .venv/.dev: .venv/.runtime requirements-dev.txt ; @$(PY) -m pip install -q --disable-pip-version-check -r requirements-dev.txt && touch $@
 setup: .venv/.runtime
 setup-dev: .venv/.dev
-demo: setup ; @exec $(PY) manage.py demo $(if $(HEADLESS),--headless) $(if $(VIDEO),--video $(VIDEO))
-up: setup ; @exec $(PY) manage.py up
+demo: setup ; @exec $(PY) manage.py demo --port $(PORT) $(if $(HEADLESS),--headless) $(if $(VIDEO),--video $(VIDEO))
+up: setup ; @exec $(PY) manage.py up --port $(PORT)
 apt: ; @sh deploy/apt-packages.sh apt.txt
 test: setup-dev apt ; @$(PY) -m pytest -n 2 --dist loadscope
 check: setup-dev ; @sh deploy/check.sh

@@ -111,8 +111,8 @@ def _fill(connection: object) -> object:
 _ROWS = """
 INSERT INTO alfred_slice (camera_id, ordinal, opened_at) SELECT c.id, 0, now() FROM alfred_camera c;
 INSERT INTO alfred_recording (camera_id, slice_id, purpose, origin, name, sha256, size, source, width, height, fps,
-    duration_s, start_at, quarantined, created_at)
-  SELECT s.camera_id, s.id, 'stream', 'poses', 'r', md5(s.id::text), 1, '', 1280, 720, 15, 600, now(), '', now()
+    duration_s, start_at, clock_known, quarantined, created_at)
+  SELECT s.camera_id, s.id, 'stream', 'poses', 'r', md5(s.id::text), 1, '', 1280, 720, 15, 600, now(), false, '', now()
   FROM alfred_slice s;
 INSERT INTO alfred_poseextraction (recording_id, extractor, info, info_digest, artifact, n_frames, n_poses, n_tracks,
     created_at) SELECT r.id, 'x', '{}', 'x', 'x', 1, 1, 1, now() FROM alfred_recording r;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import urllib.error
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
+from alfred.embedded.child import ServiceError
 from alfred.embedded.instance import StateDir
 from alfred.embedded.postgres import Postgres
 from alfred.embedded.supervisor import Child, Supervisor
@@ -63,6 +65,7 @@ class Stack:
             )
         )
         if web:
+            self._refuse_taken_port()
             self.supervisor.add(Child("web", self._web(), ready=self._answers, ready_timeout=60))
         self.supervisor.start(stop)
 
@@ -100,6 +103,18 @@ class Stack:
             sys.executable, "-m", "granian", "--interface", "asginl", "--host", self.host, "--port", str(self.port),
             "--workers", "1", "--no-ws", "--log-level", "warning", "alfred.asgi:application",
         ]  # fmt: skip
+
+    def _refuse_taken_port(self) -> None:
+        """The web server shares its port with whoever listens there already: half the requests would go astray."""
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, self.port))
+            except OSError as error:
+                raise ServiceError(
+                    f"{self.host}:{self.port} can't be used ({error.strerror}): name another port with --port, "
+                    "or `make demo PORT=8001`."
+                ) from None
 
     def _answers(self) -> bool:
         try:

@@ -74,7 +74,9 @@ class Command(BaseCommand):
 
         for account in demo_content.prepare(videos, lambda text: self._say(text, started)):
             self.stdout.write(f"  account {account.name:<6} password {account.password}   ({account.words})")
-        self.stdout.write("  (passwords are shown once; delete the state folder to start over)")
+        self.stdout.write(
+            "  (accounts: admin, ana, ben, sue; passwords are shown once, `manage.py changepassword NAME` sets a new one)"
+        )
 
     def _headless(self, stack: Stack, videos: list[Path], stop: Callable[[], bool], started: float) -> None:
         from alfred.management import headless

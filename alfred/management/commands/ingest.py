@@ -35,11 +35,12 @@ class Command(BaseCommand):
         parser.add_argument("--resolution", type=_resolution, help="picture size of pose files that name none")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        camera = self._camera(options)
-        refused = 0
         for root in options["paths"]:
             if not root.exists():
                 raise CommandError(f"{root}: there is no such file or folder.")
+        camera = self._camera(options)
+        refused = 0
+        for root in options["paths"]:
             files = files_of(root)
             if not files:
                 raise CommandError(f"{root}: no video or pose file in this folder.")
