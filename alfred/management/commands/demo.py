@@ -75,7 +75,7 @@ class Command(BaseCommand):
         for account in demo_content.prepare(videos, lambda text: self._say(text, started)):
             self.stdout.write(f"  account {account.name:<6} password {account.password}   ({account.words})")
         self.stdout.write(
-            "  (accounts: admin, ana, ben, sue; passwords are shown once, `manage.py changepassword NAME` sets a new one)"
+            "  (admin, ana, ben, sue: passwords are shown once; `manage.py changepassword NAME` sets a new one)"
         )
 
     def _headless(self, stack: Stack, videos: list[Path], stop: Callable[[], bool], started: float) -> None:
