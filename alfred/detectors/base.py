@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from alfred.pose.skeleton import JOINTS18
 from alfred.pose.windows import WindowSpec
 
 Progress = Callable[[int, int, str], None]
@@ -25,20 +26,39 @@ class Cancellation(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrainingLog:
-    """What training did: one loss a step (mean over the batch), and the settings it ran with."""
+    """What training did: one loss a step (mean over the batch), the settings it ran with, and (step, mean loss) at
+    every look at the hold-out.
+    """
 
     losses: list[float]
     settings: dict[str, Any] = field(default_factory=dict)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+
+
+def checked_windows(windows: npt.NDArray[np.float32], channels: int, length: int) -> npt.NDArray[np.float32]:
+    """`windows` (n, channels, length, 18) as float32. Raises ValueError that names what was expected and found."""
+    values = np.asarray(windows)
+    expected = (channels, length, JOINTS18)
+    if values.ndim != 4 or values.shape[1:] != expected:
+        raise ValueError(f"windows have shape {values.shape}, expected (n, {', '.join(map(str, expected))})")
+    if values.dtype.kind != "f":
+        raise ValueError(f"windows are of type {values.dtype}, expected float32")
+    values = values.astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise ValueError("windows hold values that are not finite")
+    return values
 
 
 class Detector(Protocol):
     """Scores windows of normalised poses. Sees no path, row or flag.
 
-    `window` says how its windows are made (length, stride, frame rate). Same weights, same window → same score,
-    whatever else is in the batch.
+    `window` says how its windows are made (length, stride, frame rate); `family` is how it works: likelihood,
+    reconstruction, prediction, clustering or memory. Same weights, same window → same score, whatever else is in the
+    batch.
     """
 
     name: str
+    family: str
     window: WindowSpec
 
     def fit(
@@ -46,10 +66,18 @@ class Detector(Protocol):
         windows: npt.NDArray[np.float32],
         *,
         seed: int,
+        steps: int | None = None,
+        learning_rate: float | None = None,
+        validation_share: float | None = None,
+        patience: int | None = None,
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
     ) -> TrainingLog:
-        """Train from scratch on normal windows (n, C, T, V)."""
+        """Train from scratch on normal windows (n, C, T, V); None = the detector's own setting.
+
+        `validation_share` of the windows is held out, and training ends early after `patience` looks at it without a
+        new best. When it is cancelled or fails, the detector is what it was.
+        """
         ...
 
     def fine_tune(
@@ -59,6 +87,8 @@ class Detector(Protocol):
         seed: int,
         steps: int | None = None,
         learning_rate: float | None = None,
+        validation_share: float | None = None,
+        patience: int | None = None,
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
     ) -> TrainingLog:
@@ -75,6 +105,10 @@ class Detector(Protocol):
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote. Raises ValueError when it is not this detector's."""
+        ...
+
+    def describe(self, **entries: Any) -> None:
+        """Add entries to the card: what the weights were trained on, what they reached, their licence."""
         ...
 
     def info(self) -> dict[str, Any]:

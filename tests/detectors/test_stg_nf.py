@@ -16,7 +16,8 @@ from alfred.detectors.base import Cancellation, Detector
 from alfred.detectors.stg_nf.detector import StgNf
 from alfred.detectors.stg_nf.folded import FoldedScorer
 from alfred.detectors.stg_nf.model import FlowSettings, StgNfModel, hop_adjacency, seeded_model
-from alfred.detectors.stg_nf.training import TrainingSettings, train, uniform_nll
+from alfred.detectors.stg_nf.training import train, uniform_nll
+from alfred.detectors.training import TrainingSettings
 
 Windows = npt.NDArray[np.float32]
 
@@ -259,7 +260,7 @@ def test_weights_of_another_kind_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ValueError, match="not a safetensors file"):
             StgNf().load(path)
-        with pytest.raises(ValueError, match="no published STG-NF checkpoint"):
+        with pytest.raises(ValueError, match="no published checkpoint"):
             StgNf().load_published(path)
 
 

@@ -104,7 +104,7 @@ def test_no_shell_is_started() -> None:
 
 def test_one_place_reads_published_checkpoints_and_nothing_else_in_them() -> None:
     loads = [(name(path), call) for path in modules() for called, call in calls(path) if called == "torch.load"]
-    assert [path for path, _ in loads] == ["alfred/detectors/stg_nf/weights.py"]
+    assert [path for path, _ in loads] == ["alfred/detectors/weights.py"]
     assert _keyword(loads[0][1], "weights_only") is True
     arrays = [call for path in modules() for called, call in calls(path) if called.endswith(("np.load", "read_array"))]
     assert arrays and all(_keyword(call, "allow_pickle") is False for call in arrays)

@@ -10,18 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from alfred.detectors.base import Cancelled, Progress, TrainingLog
-from alfred.detectors.stg_nf import weights
+from alfred.detectors import weights
+from alfred.detectors.base import Cancelled, Progress, TrainingLog, checked_windows
+from alfred.detectors.stg_nf import weights as stg_nf_weights
 from alfred.detectors.stg_nf.folded import LARGEST, FoldedScorer
 from alfred.detectors.stg_nf.model import CHANNELS, FlowSettings, StgNfModel, seeded_model
 from alfred.detectors.stg_nf.threads import one_thread
-from alfred.detectors.stg_nf.training import TrainingSettings, train
-from alfred.pose.skeleton import JOINTS18
+from alfred.detectors.stg_nf.training import train
+from alfred.detectors.training import TrainingSettings
 from alfred.pose.windows import WindowSpec
 
 NAME = "stg_nf"
-FIT = TrainingSettings(steps=3000, learning_rate=5e-3, cosine=True)
-FINE_TUNE = TrainingSettings(steps=60, learning_rate=5e-5, batch_norm="frozen")
+FIT = TrainingSettings(steps=3000, learning_rate=5e-3, optimiser="adamax", cosine=True)
+FINE_TUNE = TrainingSettings(steps=60, learning_rate=5e-5, optimiser="adamax", batch_norm="frozen")
 """BatchNorm is frozen: its running statistics would move scores and thresholds even at a learning rate of 0.
 
 The rate is a tenth of the published one. At 5e-4 a fresh Adamax throws converged weights out of their minimum in its
@@ -42,6 +43,7 @@ class StgNf:
     """
 
     name = NAME
+    family = "likelihood"
 
     def __init__(
         self,
@@ -76,6 +78,8 @@ class StgNf:
         seed: int,
         steps: int | None = None,
         learning_rate: float | None = None,
+        validation_share: float | None = None,
+        patience: int | None = None,
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
     ) -> TrainingLog:
@@ -83,7 +87,9 @@ class StgNf:
 
         When it is cancelled or fails, the weights are what they were. Raises as `training.train`.
         """
-        settings = _adjusted(FIT, steps, learning_rate)
+        settings = FIT.with_(
+            steps=steps, learning_rate=learning_rate, validation_share=validation_share, patience=patience
+        )
         model = seeded_model(self._flow, seed).to(self._device)
         log = train(model, self._checked(windows), settings, seed=seed, progress=progress, cancelled=cancelled)
         self._use(model)
@@ -97,6 +103,8 @@ class StgNf:
         seed: int,
         steps: int | None = None,
         learning_rate: float | None = None,
+        validation_share: float | None = None,
+        patience: int | None = None,
         progress: Progress | None = None,
         cancelled: Cancelled | None = None,
     ) -> TrainingLog:
@@ -104,7 +112,9 @@ class StgNf:
 
         ActNorm is trained but not set anew. When it is cancelled or fails, the weights are what they were.
         """
-        settings = _adjusted(FINE_TUNE, steps, learning_rate)
+        settings = FINE_TUNE.with_(
+            steps=steps, learning_rate=learning_rate, validation_share=validation_share, patience=patience
+        )
         model = copy.deepcopy(self._model)
         model.mark_initialised()
         log = train(model, self._checked(windows), settings, seed=seed, progress=progress, cancelled=cancelled)
@@ -126,27 +136,22 @@ class StgNf:
         return out
 
     def _checked(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        expected = (CHANNELS, self.window.length, JOINTS18)
-        if windows.ndim != 4 or windows.shape[1:] != expected:
-            raise ValueError(f"windows have shape {windows.shape}, expected (n, {', '.join(map(str, expected))})")
-        if not np.isfinite(windows).all():
-            raise ValueError("windows hold values that are not finite")
-        return windows
+        return checked_windows(windows, CHANNELS, self.window.length)
 
     def save(self, path: Path) -> None:
         """Write the weights to `path` (.safetensors), the card as their metadata."""
-        weights.save(path, self._model, self.info())
+        weights.save(path, self._model.state_dict(), self.info())
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote; window, R and K become those of its card. Raises ValueError with the
         reason.
         """
-        model, card = weights.load(path, NAME)
+        model, card = stg_nf_weights.load(path, NAME)
         self._adopt(model, card)
 
     def load_published(self, path: Path, *, fps: float = 30.0) -> None:
-        """Read a checkpoint of the authors' own code (see `weights.load_published`), trained at `fps`."""
-        model, card = weights.load_published(path)
+        """Read a checkpoint of the authors' own code (see `stg_nf.weights`), trained at `fps`."""
+        model, card = stg_nf_weights.load_published(path)
         self._adopt(model, {**card, "fps": fps})
 
     def _adopt(self, model: StgNfModel, card: dict[str, Any]) -> None:
@@ -189,13 +194,3 @@ def general_nll(model: StgNfModel, windows: torch.Tensor) -> torch.Tensor:
     """Scores by the layers themselves, any adjacency: (n, 2, T, V) → (n,), finite, some at a time."""
     parts = [model.nll(windows[at : at + _GENERAL_BATCH]) for at in range(0, len(windows), _GENERAL_BATCH)]
     return torch.nan_to_num(torch.cat(parts), nan=LARGEST).clamp(-LARGEST, LARGEST)
-
-
-def _adjusted(settings: TrainingSettings, steps: int | None, learning_rate: float | None) -> TrainingSettings:
-    return TrainingSettings(
-        steps=settings.steps if steps is None else steps,
-        learning_rate=settings.learning_rate if learning_rate is None else learning_rate,
-        batch=settings.batch,
-        cosine=settings.cosine,
-        batch_norm=settings.batch_norm,
-    )

@@ -1,4 +1,4 @@
-"""Training STG-NF: the folded idea made differentiable, and the loop around it.
+"""Training STG-NF: the folded idea made differentiable.
 
 With the constant adjacency everything a coupling learns depends on the mean over joints and on one coordinate
 of each joint. BatchNorm over (B, T, V) of an affine map of either is again affine, with statistics that
@@ -9,8 +9,7 @@ those of `StgNfModel` in train mode (tested), at a tenth of the time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -19,30 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alfred.detectors.base import Cancellation, Cancelled, Progress, TrainingLog
+from alfred.detectors import training
+from alfred.detectors.base import Cancelled, Progress, TrainingLog
 from alfred.detectors.stg_nf.folded import frozen_norm
 from alfred.detectors.stg_nf.model import EPSILON, FlowStep, StgNfModel, bias_of
 from alfred.detectors.stg_nf.threads import one_thread
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSettings:
-    """Adamax on the mean nll, gradient norm clipped; `cosine` lets the rate fall to 0 over the steps.
-
-    The published schedule (8 epochs at 5e-4) is far too short on small data, hence steps and a higher rate.
-    """
-
-    steps: int
-    learning_rate: float
-    batch: int = 256
-    clip: float = 100.0
-    flip: bool = True
-    cosine: bool = False
-    batch_norm: str = "trained"  # or "frozen": statistics as they are, in training as in scoring
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0:
-            raise ValueError(f"{self}: steps, batch and learning rate must be positive")
+from alfred.detectors.training import TrainingSettings
 
 
 @one_thread()
@@ -55,57 +36,17 @@ def train(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> TrainingLog:
-    """Train `model` in place on windows (n, 2, T, V); it is in evaluation mode afterwards, whatever happens.
+    """Train `model` in place on the mean nll of windows (n, 2, T, V), as `alfred.detectors.training.train`.
 
-    Batches are drawn from `seed`: permutations of all windows and their mirror images (x → -x; left and right
-    joints stay, as published). Raises Cancellation when asked to stop, ValueError without windows or when the
-    loss stops being finite.
+    The published schedule (8 epochs of Adamax at 5e-4) is far too short on small data, hence steps and a higher rate.
     """
-    if not len(windows):
-        raise ValueError("there are no windows to train on")
-    frozen = settings.batch_norm == "frozen"
     nll = uniform_nll if model.adjacency_is_uniform else _general_nll
-    optimiser = torch.optim.Adamax(model.parameters(), lr=settings.learning_rate)
-    losses: list[float] = []
-    model.train(not frozen)
     try:
-        for step, batch in enumerate(_batches(model, windows, settings, seed)):
-            if cancelled is not None and cancelled():
-                raise Cancellation(f"stopped after {step} of {settings.steps} steps")
-            if settings.cosine:
-                fraction = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-                optimiser.param_groups[0]["lr"] = settings.learning_rate * fraction
-            loss = nll(model, batch).mean()
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
-            nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            optimiser.step()
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                raise ValueError(f"the loss is {losses[-1]} at step {step + 1}; use a lower learning rate")
-            if progress is not None:
-                progress(step + 1, settings.steps, f"loss {losses[-1]:.3f}")
+        return training.train(
+            model, partial(nll, model), windows, settings, seed=seed, progress=progress, cancelled=cancelled
+        )
     finally:
-        model.eval()
         model.mark_initialised()
-    return TrainingLog(losses, {**asdict(settings), "seed": seed, "windows": len(windows)})
-
-
-def _batches(
-    model: StgNfModel, windows: npt.NDArray[np.float32], settings: TrainingSettings, seed: int
-) -> Iterator[Tensor]:
-    rng = np.random.default_rng(seed)
-    device = model.adjacency.device
-    total = len(windows) * (2 if settings.flip else 1)
-    size = min(settings.batch, total)
-    waiting = np.empty(0, np.intp)
-    for _ in range(settings.steps):
-        while len(waiting) < size:
-            waiting = np.append(waiting, rng.permutation(total))
-        index, waiting = waiting[:size], waiting[size:]
-        batch = np.array(windows[index % len(windows)], np.float32)
-        batch[index >= len(windows), 0] *= -1
-        yield torch.from_numpy(batch).to(device)
 
 
 def _general_nll(model: StgNfModel, x: Tensor) -> Tensor:
