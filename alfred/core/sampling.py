@@ -92,10 +92,18 @@ def draw(
     return rank < allocation[strata], probability[strata]
 
 
-def thin(n: int, budget: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.bool_], Floats]:
-    """At most `budget` of `n` candidates at random: (chosen (n,) bool, π (n,))."""
-    strata = np.zeros(n, np.int64)
-    return draw(strata, np.array([min(n, max(budget, 0))], np.int64), rng)
+def whole(expected: float, rng: np.random.Generator) -> int:
+    """A whole number that is `expected` (≥ 0) on average: the one below it or the one above."""
+    below = int(expected)
+    rest = expected - below
+    return below + int(rest > 0 and rng.random() < rest)
+
+
+def thin(n: int, expected: float, rng: np.random.Generator) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """`expected` of `n` candidates at random, on average, or all: (chosen (n,) bool, π (n,) = expected / n)."""
+    wanted = min(float(n), max(expected, 0.0))
+    chosen, _ = draw(np.zeros(n, np.int64), np.array([whole(wanted, rng)], np.int64), rng)
+    return chosen, np.full(n, wanted / max(n, 1))
 
 
 def effective_sample_size(weights: npt.ArrayLike) -> float:

@@ -25,6 +25,6 @@ def prepare(videos: list[Path], say: Callable[[str], None]) -> list[seed_demo.Ac
     for path in footage:
         _, taken = seed_demo.real_footage(path)
         say(taken.message)
-    if not footage:
+    if not footage and not Recording.objects.filter(camera__is_simulated=False).exists():
         say("No real footage here: add some with `make demo VIDEO=/path/to/file.mp4`, or upload it on a camera's page.")
     return accounts

@@ -52,6 +52,8 @@ class Event(models.Model):
         DECIDED = "decided", "decided"
         HELD = "held", "for a supervisor"
 
+    WAITING = (State.OPEN, State.HELD)
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="events")
     recording = models.ForeignKey(Recording, on_delete=models.PROTECT)
@@ -68,8 +70,8 @@ class Event(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["camera", "place"], condition=Q(state="open"), name="event_open"),
-            models.Index(fields=["place"], condition=Q(state="open"), name="event_open_place"),
+            models.Index(fields=["camera", "place"], condition=Q(state__in=("open", "held")), name="event_open"),
+            models.Index(fields=["place"], condition=Q(state__in=("open", "held")), name="event_open_place"),
             models.Index(fields=["slice", "lane"], name="event_slice_lane"),
         ]
 

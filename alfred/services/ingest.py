@@ -37,8 +37,20 @@ def files_of(path: Path) -> list[Path]:
     """The file itself, or what a folder holds that looks like footage or poses, by name."""
     if not path.is_dir():
         return [path]
-    found = (p for p in sorted(path.rglob("*")) if p.is_file() and p.suffix.lower() in SUFFIXES)
-    return [p for p in found if not p.name.endswith(NOTES)]
+    return [p for p in _in_folder(path) if _looks_usable(p)]
+
+
+def passed_over(path: Path) -> list[Path]:
+    """What a folder holds besides, by name: neither footage nor poses by its ending."""
+    return [p for p in _in_folder(path) if not _looks_usable(p) and not p.name.endswith(NOTES)] if path.is_dir() else []
+
+
+def _in_folder(path: Path) -> list[Path]:
+    return [p for p in sorted(path.rglob("*")) if p.is_file()]
+
+
+def _looks_usable(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.endswith(NOTES)
 
 
 def ingest(

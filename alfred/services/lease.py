@@ -9,16 +9,20 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from alfred.models import Answer, Event, Lease, User, Verdict
+from alfred.models import Answer, Event, Lease, Role, User, Verdict
 from alfred.models.people import cameras_of
 
 COUNT_UP_TO = 1000
 
 
 def open_events(user: User, camera: str = "") -> QuerySet[Event]:
-    """Open events on this person's cameras (on the one with this slug, if named) that they have not skipped."""
+    """Events on this person's cameras (on the one with this slug, if named) that wait for them.
+
+    Not those they skipped; those that two people skipped wait for the camera's supervisors only.
+    """
     skipped = Verdict.objects.filter(event=OuterRef("pk"), user=user, answer=Answer.SKIP, superseded_by__isnull=True)
-    rows = Event.objects.filter(state=Event.State.OPEN, camera__in=cameras_of(user)).exclude(Exists(skipped))
+    rows = Event.objects.filter(state__in=Event.WAITING, camera__in=cameras_of(user)).exclude(Exists(skipped))
+    rows = rows.filter(Q(state=Event.State.OPEN) | Q(camera__in=cameras_of(user, Role.SUPERVISOR)))
     return rows.filter(camera__slug=camera) if camera else rows
 
 

@@ -21,6 +21,7 @@ from alfred.models import (
     SegmentScore,
     ValidationSet,
 )
+from alfred.services import budget
 
 EVENT_SEGMENTS = 3
 """Up to this many consecutive segments of one track make one event."""
@@ -55,18 +56,13 @@ def _seed(camera: Camera, recording: Recording) -> int:
     return int.from_bytes(hashlib.sha256(f"{camera.pk}:{recording.sha256}".encode()).digest()[:7], "big")
 
 
-def _budget_left(camera: Camera, recording: Recording, lane: Lane) -> int:
-    asked = Candidate.objects.filter(slice=recording.slice, lane=lane, asked=True).count()
-    return max(0, camera.review_budget - asked)
-
-
 def _warm_up(
     camera: Camera, recording: Recording, scored: list[SegmentScore], rng: np.random.Generator, seed: int
 ) -> None:
     values = np.array([row.value for row in scored], np.float64)
     strata = sampling.stratify(values, scored[0].deployment.theta)
     sizes = np.bincount(strata, minlength=len(sampling.WARM_UP_SHARES))
-    total = min(len(scored), _budget_left(camera, recording, Lane.WARMUP))
+    total = min(len(scored), sampling.whole(budget.allowance(camera, recording, Lane.WARMUP), rng))
     chosen, probability = sampling.draw(strata, sampling.allocate(sizes, total), rng)
     _store_candidates(scored, Lane.WARMUP, strata.tolist(), chosen.tolist(), probability.tolist(), seed)
     asked = [row for row, take in zip(scored, chosen, strict=True) if take]
@@ -80,7 +76,7 @@ def _review(
     flagged = [row for row, ask in zip(scored, wanted, strict=True) if ask]
     if not flagged:
         return
-    chosen, probability = sampling.thin(len(flagged), _budget_left(camera, recording, Lane.REVIEW), rng)
+    chosen, probability = sampling.thin(len(flagged), budget.allowance(camera, recording, Lane.REVIEW), rng)
     _store_candidates(flagged, Lane.REVIEW, [0] * len(flagged), chosen.tolist(), probability.tolist(), seed)
     asked = [row for row, take in zip(flagged, chosen, strict=True) if take]
     _open(_group(asked), camera, recording, Lane.REVIEW, rng)

@@ -79,11 +79,15 @@ def record(
 def _settle(event: Event, answer: Answer, before: list[Verdict], user: User) -> None:
     """The queue's side: decided, back to the queue for others, or held for a supervisor."""
     if answer == Answer.SKIP:
-        skippers = {v.user_id for v in before if v.answer == Answer.SKIP} | {user.pk}
-        event.state = Event.State.HELD if len(skippers) >= SKIPS_UNTIL_HELD else Event.State.OPEN
-        event.decided_at = None
-    else:
-        event.state, event.decided_at = Event.State.DECIDED, timezone.now()
+        _reopen(event, {v.user_id for v in before if v.answer == Answer.SKIP} | {user.pk})
+        return
+    event.state, event.decided_at = Event.State.DECIDED, timezone.now()
+    event.save(update_fields=["state", "decided_at"])
+
+
+def _reopen(event: Event, skippers: set[int]) -> None:
+    event.state = Event.State.HELD if len(skippers) >= SKIPS_UNTIL_HELD else Event.State.OPEN
+    event.decided_at = None
     event.save(update_fields=["state", "decided_at"])
 
 
@@ -116,8 +120,8 @@ def undo(user: User) -> Event:
             for row in said
         ]
     )
-    event.state, event.decided_at = Event.State.OPEN, None
-    event.save(update_fields=["state", "decided_at"])
+    others = Verdict.objects.filter(event=event, answer=Answer.SKIP, superseded_by__isnull=True).exclude(user=user)
+    _reopen(event, set(others.values_list("user_id", flat=True)))
     lease.take(event, user)
     return event
 

@@ -13,7 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from alfred.models import AuditEntry, Camera, Job, Recording, Slice
+from alfred.models import AuditEntry, Camera, Job, Recording, Slice, User
 from alfred.services import slices
 from alfred.services.ingest import Ingested, ingest
 from alfred.services.storage import artifacts, digest_of
@@ -178,12 +178,26 @@ def test_the_command_takes_a_folder_and_leaves_notes_alone(tmp_path: Path) -> No
     out, error = run_command("Yard", str(tmp_path / "footage"), "--create", "--slice", "2")
     assert error == ""
     lines = out.strip().splitlines()
-    assert [line.split(":")[0] for line in lines] == ["a.mp4", "b_1.npz"]
+    assert [line.split(":")[0] for line in lines] == ["'readme.txt'", "a.mp4", "b_1.npz"]
+    assert "passed over" in lines[0]
     view = Camera.objects.get(name="Yard")
     assert (view.privacy, view.slice_by) == ("poses_only", "imported")
     assert {r.slice.ordinal for r in view.recordings.all() if r.slice} == {2}
     # b_meta.json beside it said the frame rate
     assert view.recordings.get(name="b_1.npz").fps == 15.0
+
+
+def test_a_person_is_given_cameras_by_name_or_slug() -> None:
+    world.camera("North gate"), world.camera("Yard")
+    out = StringIO()
+    call_command("person", "ida", "--camera", "North gate", "yard", "--role", "supervisor", stdout=out)
+    assert "password" in out.getvalue()
+    assert set(User.objects.get(username="ida").memberships.values_list("camera__slug", "role")) == {
+        ("north-gate", "supervisor"),
+        ("yard", "supervisor"),
+    }
+    with pytest.raises(CommandError, match="There is no camera South"):
+        call_command("person", "ida", "--camera", "South", stdout=out)
 
 
 def test_the_command_goes_on_after_a_bad_file_and_fails_at_the_end(tmp_path: Path) -> None:

@@ -266,8 +266,18 @@ def test_skipped_goes_to_others_and_twice_skipped_to_a_supervisor(tmp_path: Path
     world.answer(cast.bob, event, Answer.SKIP)
     event.refresh_from_db()
     assert event.state == "held"
-    assert lease.next_event(cast.bob, view.slug) is None and lease.next_event(cast.sue, view.slug) is None
+    assert lease.next_event(cast.bob, view.slug) is None and lease.waiting(cast.bob) == 0
     assert labels.of_slice(event.slice_id) == {event.segments.get().pk: Label.UNRESOLVED}  # type: ignore[arg-type]
+
+    assert next_of(cast.sue) == event and lease.waiting(cast.sue) == 1  # the camera's supervisor
+    world.answer(cast.sue, event, Answer.NORMAL)
+    event.refresh_from_db()
+    assert event.state == "decided" and lease.next_event(cast.sue, view.slug) is None
+    record_verdict.undo(cast.sue)
+    event.refresh_from_db()
+    assert event.state == "held"  # the two skips still stand
+    lease.release(cast.sue)
+    assert lease.next_event(cast.alice, view.slug) is None and next_of(cast.admin) == event
 
 
 def test_skipping_twice_oneself_counts_once(tmp_path: Path) -> None:

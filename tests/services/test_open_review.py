@@ -202,12 +202,14 @@ def test_one_after_another_in_the_same_place_is_no_contact(tmp_path: Path) -> No
 def test_places_in_the_queue_say_nothing_of_the_score() -> None:
     view = world.camera(review_budget=500)
     with_theta(view, -1000.0)
-    world.scored(view, minutes=4)
+    world.scored(view, minutes=12)
     rows = [
         (e.place, max(s.value or 0.0 for s in SegmentScore.objects.filter(segment__events=e)))
         for e in Event.objects.all()
     ]
-    assert len(rows) > 30
     rank = np.argsort(np.argsort(np.array(rows), axis=0), axis=0)
-    assert abs(np.asarray(np.corrcoef(rank.T))[0, 1]) < 0.45
+    # Places are random: their rank correlation with scores has a standard deviation of 1 / sqrt(n - 1).
+    chance = 5 / np.sqrt(len(rows) - 1)
+    assert chance < 0.6
+    assert abs(np.asarray(np.corrcoef(rank.T))[0, 1]) < chance
     assert in_force(view.pk) is not None

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from alfred.models import Camera
 from alfred.services import add_camera
-from alfred.services.ingest import files_of, ingest
+from alfred.services.ingest import files_of, ingest, passed_over
 
 
 def _resolution(text: str) -> tuple[int, int]:
@@ -44,6 +44,8 @@ class Command(BaseCommand):
             files = files_of(root)
             if not files:
                 raise CommandError(f"{root}: no video or pose file in this folder.")
+            for path in passed_over(root):
+                self.stdout.write(f"{path.name!a}: passed over, neither a video nor a pose file by its ending.")
             for path in files:
                 try:
                     found = ingest(

@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Q
 
 from alfred.models import Camera, Role, User
 from alfred.services import add_camera
@@ -17,12 +18,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--camera", nargs="*", default=[], help="slugs of the cameras")
+        parser.add_argument("--camera", nargs="*", default=[], help="names or slugs of the cameras")
         parser.add_argument("--role", choices=Role.values, default=Role.ANNOTATOR)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        cameras = list(Camera.objects.filter(slug__in=options["camera"]))
-        missing = set(options["camera"]) - {c.slug for c in cameras}
+        wanted = set(options["camera"])
+        cameras = list(Camera.objects.filter(Q(slug__in=wanted) | Q(name__in=wanted)))
+        missing = wanted - {c.slug for c in cameras} - {c.name for c in cameras}
         if missing:
             known = ", ".join(Camera.objects.values_list("slug", flat=True)) or "none yet"
             raise CommandError(f"There is no camera {', '.join(sorted(missing))} (there are: {known}).")
