@@ -129,6 +129,43 @@ def paired_difference(
     return PairedDifference(estimate, low, high, verdict)
 
 
+Statistic = Callable[[Floats, npt.NDArray[np.bool_], Floats], float | None]
+"""Scores (n,), labels (n,), weights (n,) → a number, or None where a class is missing: e.g. `roc.auc_roc`."""
+
+
+def score_interval(
+    scores: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    blocks: npt.ArrayLike,
+    statistic: Statistic,
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 1000,
+    ci_min: int = 10,
+) -> Interval | None:
+    """BCa interval of a statistic of scores (n,) and labels (n,), resampling `blocks` (n,) of any kind.
+
+    None ("too few") where fewer than `ci_min` blocks hold either class. Same seed, same interval.
+    """
+    values, truth = np.asarray(scores, np.float64), np.asarray(labels, bool)
+    _, owner = np.unique(np.asarray(blocks), return_inverse=True)
+    n = int(owner.max()) + 1 if len(owner) else 0
+    holding = min(len(np.unique(owner[truth])), len(np.unique(owner[~truth])))
+    if holding < max(ci_min, 2):
+        return None
+
+    def with_blocks(times: Floats) -> float:
+        found = statistic(values, truth, times[owner])
+        return math.nan if found is None else found
+
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+    replicates = np.array([with_blocks(times) for times in draws])
+    left_out = np.array([with_blocks((np.arange(n) != block).astype(np.float64)) for block in range(n)])
+    return Interval(*bca(with_blocks(np.ones(n)), replicates, left_out, level), "BCa")
+
+
 def clopper_pearson(errors: int, trials: int, level: float = 0.95) -> tuple[float, float]:
     """The exact interval of a proportion: both tails of the binomial hold at most (1 − level) / 2.
 
@@ -227,13 +264,17 @@ def _resample(blocks: Floats, resamples: int, rng: np.random.Generator) -> Float
 
 
 def _bca(blocks: Floats, draws: Floats, statistic: Callable[[Floats], Floats], level: float) -> tuple[float, float]:
-    """Bias-corrected, accelerated interval (Efron 1987); acceleration from leaving out each block in turn."""
     total = blocks.sum(axis=0, keepdims=True)
-    estimate = statistic(total)[0]
-    replicates = statistic(draws)
-    # A resample that missed a class says nothing; with ci_min blocks that is 1 in 20 000.
+    return bca(float(statistic(total)[0]), statistic(draws), statistic(total - blocks), level)
+
+
+def bca(estimate: float, replicates: Floats, left_out: Floats, level: float = 0.95) -> tuple[float, float]:
+    """Bias-corrected, accelerated interval (Efron 1987) of an estimate.
+
+    `replicates` (r,) are the statistic on resamples, `left_out` (b,) with each block left out in turn. NaN among them
+    says nothing: a resample that missed a class; with ten blocks that is 1 in 20 000.
+    """
     replicates = replicates[np.isfinite(replicates)]
-    left_out = statistic(total - blocks)
     left_out = left_out[np.isfinite(left_out)]
     pull = np.mean(left_out) - left_out
     spread = float(np.sum(pull**2)) ** 1.5

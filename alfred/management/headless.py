@@ -121,11 +121,17 @@ def summary(seen: Seen) -> list[str]:
         f"  flagged on arrival: {share}",
         f"  answers by the scripted reviewer: {seen.answers}",
         f"  EBI on the validation set: before {_ebi(seen.before)}, after the round {_ebi(seen.after)}",
+        f"  in force now: {seen.in_force or 'what came with the product; no round promoted anything'}",
         f"  report: {path}",
     ]
     return lines + [f"  note: {note}" for note in ([seen.sentence] if seen.sentence else []) + seen.notes]
 
 
-def _ebi(figures: dict[str, object] | None) -> str:
+def _ebi(figures: dict[str, Any] | None) -> str:
     value = figures.get("ebi") if figures else None
-    return f"{value * 100:.1f}" if isinstance(value, float) else "n/a"
+    if figures is None or not isinstance(value, float):
+        return "n/a"
+    interval = figures["intervals"]["ebi"]
+    if interval["low"] is None:
+        return f"{value * 100:.1f} ({interval['reason']})"
+    return f"{value * 100:.1f} ({interval['low'] * 100:.1f} to {interval['high'] * 100:.1f})"

@@ -105,5 +105,5 @@ def roll_back(camera_id: int, deployment_id: int, by: User | None, reason: str) 
         now.pk == older.pk or (now.version_id, now.threshold_id) == (older.version_id, older.threshold_id)
     ):
         raise Refused("This version and threshold are in force already.")
-    why = f"rolled back to deployment {older.ordinal}. {reason}".strip()
+    why = f"rolled back to {older.version.label} (deployment {older.ordinal}). {reason}".strip()
     return append(camera, older.version, older.threshold, why, by, restores=older)

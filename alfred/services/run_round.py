@@ -79,7 +79,9 @@ def _train(context: JobContext, row: Round) -> None:
     losses: list[float] = []
 
     def progress(done: int, total: int, text: str) -> None:
-        losses.append(_loss_of(text))
+        loss = _loss_of(text)
+        if math.isfinite(loss):  # a detector that learns without gradients has none
+            losses.append(loss)
         if done % LOSS_EVERY == 0 or done == total:
             Round.objects.filter(pk=row.pk, state=Round.State.TRAINING).update(losses=losses)
         context.report(done, total, f"training, {text}")

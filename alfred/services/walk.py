@@ -45,6 +45,7 @@ class Seen:
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
     sentence: str = ""
+    in_force: str = ""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -52,9 +53,26 @@ class Seen:
         return self.flagged / self.segments if self.segments else None
 
 
+class _Told:
+    """Says what runs, a line a tenth of a job: never the same twice, never a smaller percentage than before."""
+
+    def __init__(self, camera: Camera, say: Callable[[str], None]) -> None:
+        self._camera, self._say = camera, say
+        self._tenth: dict[int, int] = {}
+
+    def look(self, live: list[Job]) -> None:
+        running = [job for job in live if job.state == Job.State.RUNNING]
+        for job in running:
+            if job.percent // 10 > self._tenth.get(job.pk, -1):
+                self._tenth[job.pk] = job.percent // 10
+                behind = len(live) - len(running)
+                queue = f" ({behind} more to do)" if behind else ""
+                self._say(f"{self._camera.name}: {job.get_kind_display()} {job.percent} %{queue}")
+
+
 def wait(camera: Camera, what: str, say: Callable[[str], None], timeout_s: float = 1800) -> None:
     """Until the camera's jobs are done. Raises StageFailed when one was given up or time ran out."""
-    end, told = time.monotonic() + timeout_s, ""
+    end, told = time.monotonic() + timeout_s, _Told(camera, say)
     while True:
         live = list(Job.objects.filter(camera=camera, state__in=Job.LIVE).order_by("id"))
         # A round that failed says so itself (`run_round`), and may be one of an earlier walk.
@@ -65,10 +83,7 @@ def wait(camera: Camera, what: str, say: Callable[[str], None], timeout_s: float
             return
         if time.monotonic() > end:
             raise StageFailed(f"{camera.name}: {what} is not done after {timeout_s:.0f} s ({live[0]})")
-        text = f"{camera.name}: {live[0].get_kind_display()} {live[0].percent} %"
-        if text != told:
-            say(text)
-            told = text
+        told.look(live)
         connection.close()
         time.sleep(0.5)
 
@@ -122,5 +137,7 @@ def run_round(camera: Camera, seen: Seen, say: Callable[[str], None]) -> Round:
     figures = {e.role: e.figures for e in made.evaluations.all()}
     seen.before, seen.after = figures.get("deployed"), figures.get("candidate")
     seen.sentence = made.message
-    deploy.promote(made.pk, None, "scripted walk: candidates are always promoted")
+    deployed = deploy.promote(made.pk, None, "scripted walk: candidates are always promoted")
+    seen.in_force = f"{deployed.version.label}, θ {deployed.theta:.3f}"
+    say(f"{camera.name}, round {made.ordinal}: promoted {seen.in_force}")
     return made

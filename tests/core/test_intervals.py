@@ -1,9 +1,12 @@
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 import scipy.stats
 
-from alfred.core.intervals import clopper_pearson, paired_difference, rate_intervals
+from alfred.core.intervals import clopper_pearson, paired_difference, rate_intervals, score_interval
 from alfred.core.rates import Counts
+from alfred.core.roc import auc_roc
 
 
 def blocks_of(rng: np.random.Generator, n: int, fpr: float, fnr: float, spread: float = 8.0) -> np.ndarray:
@@ -137,3 +140,29 @@ def test_equal_models_do_not_differ() -> None:
 def test_bad_counts_are_refused(bad: list) -> None:
     with pytest.raises(ValueError, match="tp, fp, tn, fn"):
         rate_intervals(bad, seed=0)
+
+
+def test_an_interval_of_auc_covers_as_often_as_it_says() -> None:
+    """200 samples of 40 blocks with a shift each: the AUC of the population lies inside about 95 times of 100."""
+    rng = np.random.default_rng(8)
+    blocks, size = 40, 12
+    inside = 0
+    for _ in range(200):
+        shift = rng.normal(0, 0.7, blocks)
+        block = np.repeat(np.arange(blocks), size)
+        labels = block % 2 == 0
+        scores = rng.normal(0, 1, blocks * size) + shift[block] + labels
+        found = score_interval(scores, labels, block, auc_roc, seed=1, resamples=200)
+        assert found is not None and found.low < found.high
+        inside += found.low <= TRUE_AUC <= found.high
+    assert 178 <= inside <= 200
+
+
+TRUE_AUC = NormalDist().cdf(1 / np.sqrt(2 * (1 + 0.7**2)))
+"""P(a > b) of normals one apart, each of variance 1 + 0.7²."""
+
+
+def test_few_blocks_give_no_interval_of_auc() -> None:
+    labels = np.tile([0, 1], 9)
+    assert score_interval(np.arange(18.0), labels, np.arange(18) // 2, auc_roc, seed=0) is None
+    assert score_interval(np.arange(18.0), labels, np.arange(18) // 2, auc_roc, seed=0, ci_min=9) is not None
