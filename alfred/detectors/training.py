@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from alfred.detectors import resume
 from alfred.detectors.base import Cancellation, Cancelled, Progress, TrainingLog
 
 Loss = Callable[[Tensor], Tensor]
@@ -56,27 +57,6 @@ class TrainingSettings:
         return replace(self, **{key: value for key, value in changes.items() if value is not None})
 
 
-class _Best:
-    """The best weights seen on the hold-out, and how long ago."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
-        self.loss = math.inf
-        self.looks_since = 0
-        self._state: dict[str, Tensor] | None = None
-
-    def look(self, loss: float) -> None:
-        if loss < self.loss:
-            self.loss, self.looks_since = loss, 0
-            self._state = copy.deepcopy(self._module.state_dict())
-        else:
-            self.looks_since += 1
-
-    def restore(self) -> None:
-        if self._state is not None:
-            self._module.load_state_dict(self._state)
-
-
 def train(
     module: nn.Module,
     loss: Loss,
@@ -97,31 +77,53 @@ def train(
         raise ValueError("there are no windows to train on")
     optimiser = _OPTIMISERS[settings.optimiser](module.parameters(), lr=settings.learning_rate)
     device = next(module.parameters()).device
-    losses: list[float] = []
-    looks: list[tuple[int, float]] = []
-    best = _Best(module)
     training = settings.batch_norm != "frozen"
     module.train(training)
     torch.manual_seed(seed)  # what a module draws itself (dropout, samples)
+    stage = resume.next_stage(_key(windows, settings, seed))
     try:
-        for step, batch in enumerate(_batches(windows, fit, settings, seed, device), start=1):
+        state = stage.load(module, optimiser)
+        batches = _batches(windows, fit, settings, seed, device)
+        for step, batch in enumerate(batches, start=1):
+            if step <= state.step:
+                continue  # done before this process began
+            if state.done:
+                break
             if cancelled is not None and cancelled():
                 raise Cancellation(f"stopped after {step - 1} of {settings.steps} steps")
             _set_rate(optimiser, settings, step - 1)
-            losses.append(_step(module, loss, batch, optimiser, settings.clip, step))
+            state.losses.append(_step(module, loss, batch, optimiser, settings.clip, step))
+            state.step = step
             if progress is not None:
-                progress(step, settings.steps, f"loss {losses[-1]:.3f}")
+                progress(step, settings.steps, f"loss {state.losses[-1]:.3f}")
             if len(held) and (step % settings.evaluate_every == 0 or step == settings.steps):
-                looks.append((step, _mean_loss(module, loss, windows[held], settings, device)))
-                best.look(looks[-1][1])
+                _look(state, module, _mean_loss(module, loss, windows[held], settings, device))
                 module.train(training)
-                if settings.patience and best.looks_since >= settings.patience:
-                    break
-        best.restore()
+                state.done = 0 < settings.patience <= state.looks_since
+            if step % resume.EVERY == 0 or step == settings.steps:
+                stage.save(state, module, optimiser)
+        if state.best is not None:
+            module.load_state_dict(state.best)
     finally:
         module.eval()
-    used = {**asdict(settings), "seed": seed, "windows": len(fit), "held_out": len(held), "steps_run": len(losses)}
-    return TrainingLog(losses, used, looks)
+    used = {**asdict(settings), "seed": seed, "windows": len(fit), "held_out": len(held), "steps_run": state.step}
+    return TrainingLog(state.losses, used, state.looks)
+
+
+def _look(state: resume.State, module: nn.Module, loss: float) -> None:
+    """Keep the weights that are the best so far on the hold-out."""
+    state.looks.append((state.step, loss))
+    if loss < state.best_loss:
+        state.best_loss, state.looks_since = loss, 0
+        state.best = copy.deepcopy(module.state_dict())
+    else:
+        state.looks_since += 1
+
+
+def _key(windows: npt.NDArray[np.float32], settings: TrainingSettings, seed: int) -> str:
+    """Names what is trained on and how: a saved state of anything else is none of this training's."""
+    sums = [float(windows[at : at + 4096].astype(np.float64).sum()) for at in range(0, len(windows), 4096)]
+    return repr((windows.shape, sums, asdict(settings), seed))
 
 
 def split(n: int, share: float, seed: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

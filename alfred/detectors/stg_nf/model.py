@@ -176,6 +176,10 @@ def bias_of(conv: nn.Conv2d) -> Tensor:
     return cast(Tensor, conv.bias)
 
 
+def _weights_are_in_place(model: StgNfModel, _: object) -> None:
+    model.mark_initialised()
+
+
 class StgNfModel(nn.Module):
     """The flow and its Gaussian prior. `adjacency` (V, V) is not part of the weights."""
 
@@ -195,6 +199,7 @@ class StgNfModel(nn.Module):
         self.flow = Flow(settings)
         mixing = hop_adjacency(max_hop=JOINTS18) if adjacency is None else adjacency
         self.register_buffer("adjacency", mixing, persistent=False)
+        self.register_load_state_dict_post_hook(_weights_are_in_place)  # type: ignore[no-untyped-call]  # torch's own
 
     @property
     def adjacency_is_uniform(self) -> bool:

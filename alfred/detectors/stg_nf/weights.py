@@ -39,5 +39,4 @@ def load_published(path: Path) -> tuple[StgNfModel, dict[str, Any]]:
 def _filled(path: Path, settings: FlowSettings, state: weights.Tensors) -> StgNfModel:
     model = StgNfModel(settings)
     weights.fill(model, state, path.name)
-    model.mark_initialised()
     return model.eval()

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from argparse import ArgumentParser
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from django.conf import settings as conf
 from django.core.management.base import BaseCommand, CommandError
 
-from alfred.detectors import registry, source_training
+from alfred.detectors import registry, resume, source_training
 from alfred.pose.formats import mocap
 from alfred.pose.windows import WindowSpec
 
 
 class Command(BaseCommand):
-    """Deterministic: same data, settings, seed and thread count give the same weights."""
+    """Deterministic on a CPU: same data, settings, seed and thread count give the same weights. Killed, it goes on."""
 
     help = "Train source weights of a detector on a folder of normal poses; writes .safetensors and a card."
     requires_system_checks = ()  # needs no page and no database
@@ -44,7 +46,7 @@ class Command(BaseCommand):
 
     def _train(self, options: dict[str, Any]) -> None:
         folder: Path = options["data"]
-        settings: dict[str, Any] = {"fps": options["fps"]}
+        settings: dict[str, Any] = {"fps": options["fps"], "device": conf.DEVICE}
         if options["length"]:
             settings["length"] = options["length"]
         detector = registry.create(options["detector"], **settings)
@@ -54,13 +56,17 @@ class Command(BaseCommand):
         windows = source_training.normal_windows(data.train, spec)
         self.stdout.write(f"{len(windows)} windows of {window.length} samples at {window.fps:g} fps")
         chosen = {k: v for k in ("steps", "learning_rate") if (v := options[k]) is not None}
-        log = detector.fit(windows, seed=options["seed"], progress=self._progress(), **chosen)
+        kept = conf.STATE_DIR / "training" / f"{detector.name}-{window.fps:g}fps-{options['revision']}"
+        with resume.resumable(kept):
+            log = detector.fit(windows, seed=options["seed"], progress=self._progress(), **chosen)
         name = options["data_name"] or folder.resolve().name
         card = source_training.source_card(
             detector, data, data_name=name, revision=options["revision"], command=_command(options, name)
         )
-        card["final_loss"] = round(sum(log.losses[-50:]) / len(log.losses[-50:]), 4)
+        if log.losses:
+            card["final_loss"] = round(sum(log.losses[-50:]) / len(log.losses[-50:]), 4)
         self._write(options["out"], detector, card)
+        shutil.rmtree(kept, ignore_errors=True)
         if options["evaluate"]:
             self._table(detector, options["evaluate"])
 
