@@ -1,41 +1,25 @@
-"""A camera's report: counts in, rates with intervals out. Pose and segment figures never share a line."""
+"""A camera's report: counts in, figures out. Pose and segment figures never share a line."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
+from alfred.reports.chart import Chart, chart_of
+from alfred.reports.figures import BasisCounts, Line, Rate, pooled
+from alfred.reports.sentences import WarmUp, figures_begin, summary
 
-from alfred.core.intervals import Interval, rate_intervals
-from alfred.core.rates import Counts
+__all__ = ["BasisCounts", "CameraReport", "InSample", "Line", "Rate", "Series", "SliceFigures", "ThetaStep", "build"]
 
-Rows = list[list[float]]
-"""One row a block: tp, fp, tn, fn."""
-
-BASIS_WORDS = {
-    "ground_truth": "ground truth of the imported files",
-    "judged": "judged: flagged segments that people answered",
-    "estimated": "estimated: warm-up answers weighted by 1/π",
-}
-UNIT_WORDS = {"segment": "segments", "pose": "poses"}
-
-
-@dataclass(frozen=True)
-class BasisCounts:
-    """Blocks of one slice, in one unit, known in one way. `partial`: only what was flagged is known."""
-
-    unit: str
-    basis: str
-    blocks: Rows
-    partial: bool = False
+RECENT_DAYS = 28
 
 
 @dataclass(frozen=True)
 class SliceFigures:
     """A slice as it ran: by which versions and θ (label, θ, segments), how much was flagged, and the counts.
 
-    `current`: all of it was scored with a θ found on the camera's present validation set.
+    `current`: all of it was scored by the present detector with a θ found on the camera's present validation set;
+    `series` names the detector and validation set it belongs to. `recent`: closed within the last 28 days.
     """
 
     ordinal: int
@@ -45,6 +29,10 @@ class SliceFigures:
     versions: list[tuple[str, float, int]]
     current: bool
     counts: list[BasisCounts]
+    unscored: int = 0
+    asked: int = 0
+    recent: bool = True
+    series: str = ""
 
     @property
     def version(self) -> str:
@@ -52,18 +40,21 @@ class SliceFigures:
         return ", ".join(dict.fromkeys(label for label, _, _ in self.versions))
 
     @property
+    def thetas(self) -> list[float]:
+        """Every θ a part of it ran with, rising."""
+        return sorted({theta for _, theta, _ in self.versions})
+
+    @property
     def theta(self) -> float | None:
         """θ, where the whole slice ran with one."""
-        values = {theta for _, theta, _ in self.versions}
-        return values.pop() if len(values) == 1 else None
+        return self.thetas[0] if len(self.thetas) == 1 else None
 
     @property
     def theta_words(self) -> str:
         """θ for people: one value, or the range of those that were in force."""
-        values = sorted({theta for _, theta, _ in self.versions})
-        if len(values) < 2:
-            return f"{values[0]:.3f}" if values else "n/a"
-        return f"{values[0]:.3f} to {values[-1]:.3f}"
+        if len(self.thetas) < 2:
+            return f"{self.thetas[0]:.3f}" if self.thetas else "n/a"
+        return f"{self.thetas[0]:.3f} to {self.thetas[-1]:.3f}"
 
     @property
     def share(self) -> float | None:
@@ -83,53 +74,57 @@ class ThetaStep:
 
 
 @dataclass(frozen=True)
-class Rate:
-    """A rate with its 95 % interval, or why there is none."""
+class InSample:
+    """What is in force on the validation set its θ was found on; unscored members are in no figure."""
 
-    value: float | None
-    low: float | None
-    high: float | None
-    reason: str
+    ebi: Rate
+    fpr: Rate
+    fnr: Rate
+    auc_roc: float | None
+    average_precision: float | None
+    normals: int
+    anomalies: int
+    unscored_normals: int
+    unscored_anomalies: int
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of figures: unit, basis, counts, rates."""
+class Series:
+    """Closed slices that belong together, added up. `scope` names it in the CSV, `title` on the page."""
 
-    unit: str
-    basis: str
-    counts: Counts
-    partial: bool
-    fpr: Rate
-    fnr: Rate
-    ebi: Rate
-    blocks: int
-
-    @property
-    def basis_words(self) -> str:
-        return BASIS_WORDS[self.basis]
-
-    @property
-    def unit_words(self) -> str:
-        return UNIT_WORDS[self.unit]
+    scope: str
+    title: str
+    slices: list[int]
+    lines: list[Line]
 
 
 @dataclass(frozen=True)
 class CameraReport:
-    """What the supervisor's page and its CSV are made of."""
+    """What the supervisor's page and its CSV are made of.
+
+    `series`: the cumulative figures, then of them the last 28 days and the deployed version alone. `earlier`: those of
+    older validation sets and detectors. `pending`: why there are no figures yet, empty where there are.
+    """
 
     camera: str
     kind: str
-    cumulative: list[Line]
+    series: list[Series]
+    earlier: list[Series]
     slices: list[SliceFigures]
     slice_lines: list[tuple[int, Line]]
     theta: list[ThetaStep]
-    validation: dict[str, Any] | None
-    warm_up: tuple[int, int, int] | None
+    validation: InSample | None
+    warm_up: WarmUp | None
     coverage: float | None
     work: dict[str, float]
     summary: str
-    chart: dict[str, Any] = field(default_factory=dict)
+    pending: str
+    chart: Chart = field(default_factory=dict)
+
+    @property
+    def cumulative(self) -> list[Line]:
+        """All closed slices of the present series."""
+        return self.series[0].lines
 
 
 def build(
@@ -138,97 +133,62 @@ def build(
     kind: str,
     slices: list[SliceFigures],
     theta: list[ThetaStep],
-    validation: dict[str, Any] | None,
-    warm_up: tuple[int, int, int] | None,
+    validation: InSample | None,
+    warm_up: WarmUp | None,
     coverage: float | None,
     work: dict[str, float],
     seed: int,
+    deployed: str = "",
+    closes_by_day: bool = True,
 ) -> CameraReport:
-    """Add counts over closed slices of the present validation set, then divide; one line a unit and basis."""
-    pooled: dict[tuple[str, str], Rows] = {}
-    lines: list[tuple[int, Line]] = []
-    for row in slices:
-        for counts in row.counts:
-            lines.append(
-                (
-                    row.ordinal,
-                    _line(counts.unit, counts.basis, counts.blocks, counts.partial, seed, resamples=0),
-                )
-            )
-            if row.closed and row.current:
-                pooled.setdefault((counts.unit, counts.basis), []).extend(counts.blocks)
-    cumulative = [
-        _line(unit, basis, blocks, basis == "judged", seed) for (unit, basis), blocks in sorted(pooled.items())
-    ]
-    cumulative.sort(key=lambda line: (line.unit != "segment", list(BASIS_WORDS).index(line.basis)))
+    """Add counts over closed slices of each series, then divide; one line a unit and basis.
+
+    `deployed` is the label of the version in force; `closes_by_day` says what closes this camera's slices.
+    """
+    series = _present(slices, deployed, seed)
+    # A slice stands alone without an interval: one day in the 28 would be called different by chance.
+    lines = [(row.ordinal, line) for row in slices for line in pooled(row.counts, seed, resamples=0)]
+    pending = (
+        "" if any(row.closed for row in slices) else figures_begin([row.segments for row in slices], closes_by_day)
+    )
+    said = summary(camera, series[0].lines, warm_up, pending)
     return CameraReport(
-        camera, kind, cumulative, slices, lines, theta, validation, warm_up, coverage, work,
-        _summary(camera, cumulative, warm_up), _chart(slices, lines),
+        camera, kind, series, _earlier(slices, seed), slices, lines, theta, validation, warm_up, coverage, work,
+        said, pending, chart_of([row for row in slices if row.closed and row.segments], lines),
     )  # fmt: skip
 
 
-def _line(unit: str, basis: str, blocks: Rows, partial: bool, seed: int, resamples: int = 2000) -> Line:
-    array = np.asarray(blocks, np.float64).reshape(-1, 4)
-    total = array.sum(axis=0)
-    counts = Counts(*(float(v) for v in total))
-    if partial:
-        unknown = Rate(None, None, None, "unflagged segments were not judged")
-        return Line(unit, basis, counts, True, unknown, unknown, unknown, len(array))
-    if resamples == 0:
-        fpr, fnr, ebi = (Rate(rate, None, None, "") for rate in (counts.fpr, counts.fnr, counts.ebi))
-        return Line(unit, basis, counts, False, fpr, fnr, ebi, len(array))
-    found = rate_intervals(array, seed=seed, resamples=resamples)
-    rates = {
-        name: _rate(getattr(counts, name), getattr(found, name), getattr(found, f"{name}_reason"))
-        for name in ("fpr", "fnr", "ebi")
-    }
-    return Line(unit, basis, counts, False, rates["fpr"], rates["fnr"], rates["ebi"], len(array))
+def _present(slices: list[SliceFigures], deployed: str, seed: int) -> list[Series]:
+    rows = [row for row in slices if row.closed and row.current]
+    recent = [row for row in rows if row.recent]
+    alone = [row for row in rows if any(part.deployed for part in row.counts)]
+    return [
+        Series("cumulative", "since the present validation set", _ordinals(rows), pooled(_parts(rows), seed)),
+        Series("last_28_days", f"last {RECENT_DAYS} days", _ordinals(recent), pooled(_parts(recent), seed)),
+        Series(
+            "deployed_version",
+            f"deployed version alone{f' ({deployed})' if deployed else ''}",
+            _ordinals(alone),
+            pooled((part for part in _parts(alone) if part.deployed), seed),
+        ),
+    ]
 
 
-def _rate(value: float | None, interval: Interval | None, reason: str | None) -> Rate:
-    if value is None:
-        return Rate(None, None, None, reason or "one class is missing")
-    if interval is None:
-        return Rate(value, None, None, reason or "")
-    return Rate(value, interval.low, interval.high, "")
+def _earlier(slices: list[SliceFigures], seed: int) -> list[Series]:
+    """Closed slices of older validation sets and detectors, each series on its own, the newest first."""
+    groups: dict[str, list[SliceFigures]] = {}
+    for row in slices:
+        if row.closed and not row.current:
+            groups.setdefault(row.series, []).append(row)
+    made = [
+        Series("earlier_series", title, _ordinals(rows), pooled(_parts(rows), seed)) for title, rows in groups.items()
+    ]
+    return [series for series in reversed(made) if series.lines]
 
 
-def _summary(camera: str, lines: list[Line], warm_up: tuple[int, int, int] | None) -> str:
-    if warm_up:
-        normals, anomalies, needed = warm_up
-        return (
-            f"{camera} is warming up: {min(normals, needed)} of {needed} normals and {min(anomalies, needed)} of "
-            f"{needed} anomalies are confirmed. Until both are complete its threshold is provisional."
-        )
-    best = next((line for line in lines if line.ebi.value is not None), None)
-    if best is None or best.ebi.value is None:
-        return f"{camera}: no EBI yet; anomalies among unflagged segments are unknown without ground truth or audits."
-    fpr, fnr = best.fpr.value or 0.0, best.fnr.value or 0.0
-    return (
-        f"{camera} has an EBI of {best.ebi.value * 100:.1f} ({best.unit_words}, {best.basis_words}): "
-        f"{fpr:.1%} of normal {best.unit_words} were flagged and {fnr:.1%} of anomalous ones were missed."
-    )
+def _ordinals(rows: list[SliceFigures]) -> list[int]:
+    return [row.ordinal for row in rows]
 
 
-def _chart(slices: list[SliceFigures], lines: list[tuple[int, Line]]) -> dict[str, Any]:
-    """Series for the page's curves: cumulative figures after each slice, and θ under each."""
-    main = next((line.basis for _, line in lines if line.unit == "segment" and not line.partial), None)
-    order = [row.ordinal for row in slices if row.segments]
-    running, ebi, fpr, fnr = Counts(), [], [], []
-    for ordinal in order:
-        for at, line in lines:
-            if at == ordinal and line.unit == "segment" and line.basis == main:
-                running = running + line.counts
-        ebi.append(running.ebi)
-        fpr.append(running.fpr)
-        fnr.append(running.fnr)
-    by_ordinal = {row.ordinal: row for row in slices}
-    return {
-        "slice": order,
-        "ebi": ebi,
-        "fpr": fpr,
-        "fnr": fnr,
-        "theta": [by_ordinal[o].theta for o in order],
-        "share": [by_ordinal[o].share for o in order],
-        "basis": BASIS_WORDS[main] if main else "",
-    }
+def _parts(rows: list[SliceFigures]) -> Iterable[BasisCounts]:
+    return (part for row in rows for part in row.counts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,9 @@ TP, FP, TN, FN = range(4)
 
 ESTIMATE_FROM = 30
 """Fewer answered warm-up segments of a slice than this say nothing about the slice."""
+
+
+DECIDED = (Label.NORMAL, Label.ANOMALY)
 
 
 def cell(flagged: bool, anomalous: bool) -> int:
@@ -86,50 +90,135 @@ def _pose_blocks(row: Slice, deployment: int) -> Blocks:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """The warm-up sample weighted by 1/π up to the slice, from `answered` segments.
+
+    `best` and `worst`: the same with the `unresolved` ones of the sample all decided rightly, and all wrongly.
+    """
+
+    blocks: Blocks
+    best: Blocks
+    worst: Blocks
+    answered: int
+    unresolved: int
+
+
+@dataclass(frozen=True)
 class LiveCounts:
-    """Counts from verdicts as they stand now. `judged` knows only what was flagged and answered; `estimated` is
-    weighted by 1/π and says all four, where the sample covered the whole score range.
+    """Counts of a slice from verdicts as they stand now.
+
+    `judged` knows only what was flagged and answered; `judged_unresolved` counts what was flagged, asked and left
+    without a label, by recording. `estimated` says all four counts, where the sample covered the whole score range.
+    `unresolved` counts them all.
     """
 
     judged: Blocks
-    estimated: Blocks | None
+    judged_unresolved: dict[int, int]
+    estimated: Estimate | None
     unresolved: int
-    asked: int
 
 
-def from_verdicts(row: Slice) -> LiveCounts:
-    """The slice's counts on what people said so far."""
-    said = labels.of_slice(row.pk)
-    facts = {
-        segment: (flagged, recording, block)
-        for segment, flagged, recording, block in SegmentScore.objects.filter(
-            slice=row, segment_id__in=list(said)
-        ).values_list("segment_id", "flagged", "segment__recording_id", "segment__block")
+@dataclass(frozen=True)
+class _Fact:
+    """Where a judged segment lies, and what the deployment said of it."""
+
+    flagged: bool
+    block: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The warm-up samples of several slices. `stratum` and the weights are by segment, `strata` by slice.
+
+    `weight` is 1/π among the answered, `wide_weight` among the answered and the unresolved.
+    """
+
+    stratum: dict[int, tuple[int, int]]
+    strata: dict[int, set[tuple[int, int]]]
+    no_chance: set[int]
+    weight: dict[int, float]
+    wide_weight: dict[int, float]
+
+
+def from_verdicts(rows: Iterable[Slice]) -> dict[int, LiveCounts]:
+    """Each slice's counts on what people said so far, by slice id; as many queries for many slices as for one."""
+    ids = [row.pk for row in rows]
+    said, facts = labels.of_slices(ids), _facts(ids)
+    known = {s: label for of_one in said.values() for s, label in of_one.items() if s in facts}
+    sample = _sample(ids, known)
+    found = {}
+    for pk in ids:
+        everything = said.get(pk, {})
+        here = {s: label for s, label in everything.items() if s in facts}
+        unresolved = sum(label == Label.UNRESOLVED for label in everything.values())
+        found[pk] = LiveCounts(*_judged(here, facts), _estimated(pk, here, facts, sample), unresolved)
+    return found
+
+
+def _facts(slice_ids: list[int]) -> dict[int, _Fact]:
+    answered = labels.standing().filter(segment__slice_id__in=slice_ids).values("segment_id")
+    rows = SegmentScore.objects.filter(slice_id__in=slice_ids, segment_id__in=answered)
+    return {
+        segment: _Fact(flagged, (recording, block))
+        for segment, flagged, recording, block in rows.values_list(
+            "segment_id", "flagged", "segment__recording_id", "segment__block"
+        )
     }
+
+
+def _sample(slice_ids: list[int], said: dict[int, Label]) -> _Sample:
+    """Strata and weights for all slices at once: a draw's seed is its recording's own, so no two slices share one."""
+    drawn = Candidate.objects.filter(slice_id__in=slice_ids, lane=Lane.WARMUP)
+    asked = drawn.filter(asked=True)
+    stratum: dict[int, tuple[int, int]] = {}
+    strata: dict[int, set[tuple[int, int]]] = defaultdict(set)
+    for slice_id, segment, seed, number in asked.values_list("slice_id", "segment_id", "seed", "stratum"):
+        stratum[segment] = (seed, number)
+        strata[slice_id or 0].add((seed, number))
+    decided = {s for s, label in said.items() if label in DECIDED}
+    return _Sample(
+        stratum,
+        strata,
+        {pk for pk in drawn.filter(probability=0).values_list("slice_id", flat=True).distinct() if pk},
+        build_validation.answered_weights(asked, decided),
+        build_validation.answered_weights(asked, set(said)),
+    )
+
+
+def _judged(said: dict[int, Label], facts: dict[int, _Fact]) -> tuple[Blocks, dict[int, int]]:
+    """What was flagged and answered, and by recording how much of it has no label."""
     judged: Blocks = defaultdict(lambda: [0.0] * 4)
+    open_ones: Counter[int] = Counter()
     for segment, label in said.items():
-        if segment in facts and facts[segment][0] and label in (Label.NORMAL, Label.ANOMALY):
-            judged[facts[segment][1:]][cell(True, label == Label.ANOMALY)] += 1
-    estimated = _estimated(row, said, facts)
-    asked = Candidate.objects.filter(slice=row, asked=True).count()
-    unresolved = sum(label == Label.UNRESOLVED for label in said.values())
-    return LiveCounts(judged, estimated, unresolved, asked)
+        fact = facts[segment]
+        if fact.flagged and label in DECIDED:
+            judged[fact.block][cell(True, label == Label.ANOMALY)] += 1
+        elif fact.flagged:
+            open_ones[fact.block[0]] += 1
+    return judged, open_ones
 
 
-def _estimated(row: Slice, said: dict[int, Label], facts: dict[int, tuple[bool, int, int]]) -> Blocks | None:
-    """The warm-up sample weighted up to the slice; None where a part of the slice had no chance, or has no answer."""
-    drawn = Candidate.objects.filter(slice=row, lane=Lane.WARMUP)
-    if drawn.filter(probability=0).exists():
+def _estimated(slice_id: int, said: dict[int, Label], facts: dict[int, _Fact], sample: _Sample) -> Estimate | None:
+    """None where a part of the slice had no chance of being asked, or has no answer."""
+    mine = {s: label for s, label in said.items() if s in sample.stratum}
+    decided = {s: label == Label.ANOMALY for s, label in mine.items() if label in DECIDED}
+    reached = {sample.stratum[s] for s in decided}
+    if slice_id in sample.no_chance or len(decided) < ESTIMATE_FROM or sample.strata[slice_id] != reached:
         return None
-    drawn = drawn.filter(asked=True)
-    answered = {s for s, label in said.items() if s in facts and label in (Label.NORMAL, Label.ANOMALY)}
-    weights = build_validation.answered_weights(drawn, answered)
-    strata = set(drawn.values_list("seed", "stratum"))
-    reached = set(drawn.filter(segment_id__in=answered).values_list("seed", "stratum"))
-    if len(weights) < ESTIMATE_FROM or strata != reached:
-        return None
+    right = {s: facts[s].flagged for s in mine} | decided
+    wrong = {s: not facts[s].flagged for s in mine} | decided
+    return Estimate(
+        _weighted(decided, sample.weight, facts),
+        _weighted(right, sample.wide_weight, facts),
+        _weighted(wrong, sample.wide_weight, facts),
+        len(decided),
+        len(mine) - len(decided),
+    )
+
+
+def _weighted(anomalous: dict[int, bool], weight: dict[int, float], facts: dict[int, _Fact]) -> Blocks:
     blocks: Blocks = defaultdict(lambda: [0.0] * 4)
-    for segment, weight in weights.items():
-        flagged, recording, block = facts[segment]
-        blocks[(recording, block)][cell(flagged, said[segment] == Label.ANOMALY)] += weight
+    for segment, label in anomalous.items():
+        fact = facts[segment]
+        blocks[fact.block][cell(fact.flagged, label)] += weight[segment]
     return blocks

@@ -1,14 +1,20 @@
-"""Gather a camera's rows into its report."""
+"""Gather a camera's rows into its report: as many queries for many slices as for one."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, Sum
+import numpy as np
+from django.db.models import Count, F, Q, Sum
+from django.utils import timezone
 
+from alfred.core.rates import Counts
 from alfred.models import (
     Camera,
+    Candidate,
     Deployment,
     Evaluation,
     Lane,
@@ -16,81 +22,252 @@ from alfred.models import (
     SegmentScore,
     Slice,
     SliceCounts,
+    ValidationSet,
     Verdict,
 )
-from alfred.models.detectors import in_force
-from alfred.reports.camera_report import BasisCounts, CameraReport, SliceFigures, ThetaStep, build
+from alfred.reports.camera_report import RECENT_DAYS, CameraReport, InSample, Rate, SliceFigures, ThetaStep, build
+from alfred.reports.figures import BasisCounts, Rows
 from alfred.services import build_validation, count_slice
+from alfred.services.count_slice import Blocks
 from alfred.services.evaluate import seed_of
 
 
 def camera_report(camera: Camera) -> CameraReport:
     """Everything the supervisor's page says of one camera, as plain data."""
-    slices = list(Slice.objects.filter(camera=camera).order_by("ordinal"))
     frozen = build_validation.frozen_set(camera.pk)
     progress = build_validation.progress(camera) if frozen is None else None
+    deployments = _deployments(camera)
+    present = deployments[-1] if deployments else None
     return build(
         camera=camera.name,
         kind=camera.kind,
-        slices=[_slice_figures(row, frozen.pk if frozen else None) for row in slices],
-        theta=_theta_steps(camera),
-        validation=_validation(camera, frozen.pk if frozen else None),
+        slices=_Slices(camera, deployments, frozen).figures(),
+        theta=[_theta_step(row) for row in deployments],
+        validation=_validation(frozen, present),
         warm_up=(progress.normals, progress.anomalies, progress.needed) if progress else None,
         coverage=_coverage(camera),
         work=_work(camera),
         seed=seed_of("report", camera.pk),
+        deployed=present.version.label if present else "",
+        closes_by_day=camera.slice_by == Camera.SliceBy.DAY,
     )
 
 
-def _slice_figures(row: Slice, set_id: int | None) -> SliceFigures:
-    scored = SegmentScore.objects.filter(slice=row, value__isnull=False)
-    used = list(
-        Deployment.objects.filter(segmentscore__slice=row)
-        .annotate(n=Count("segmentscore"))
-        .select_related("version", "threshold")
-        .order_by("ordinal")
-    )
-    return SliceFigures(
-        ordinal=row.ordinal,
-        closed=row.closed_at is not None,
-        segments=scored.count(),
-        flagged=scored.filter(flagged=True).count(),
-        versions=[(d.version.label, d.theta, d.n) for d in used],
-        current=set_id is not None and all(d.threshold.validation_set_id == set_id for d in used),
-        counts=_counts(row),
+def _deployments(camera: Camera) -> list[Deployment]:
+    rows = Deployment.objects.filter(camera=camera).order_by("ordinal")
+    return list(rows.select_related("version", "threshold__validation_set"))
+
+
+def _theta_step(row: Deployment) -> ThetaStep:
+    return ThetaStep(
+        row.ordinal,
+        row.since.isoformat(),
+        row.version.label,
+        row.theta,
+        row.threshold.get_policy_display(),
+        row.why,
     )
 
 
-def _counts(row: Slice) -> list[BasisCounts]:
-    """Ground truth as stored at closing; judged and estimated from the verdicts as they stand."""
-    stored: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
-    for counts in SliceCounts.objects.filter(slice=row):
-        stored[(counts.unit, counts.basis)].extend(block[2:] for block in counts.blocks)
-    found = [BasisCounts(unit, basis, blocks) for (unit, basis), blocks in sorted(stored.items())]
-    live = count_slice.from_verdicts(row)
-    if live.estimated:
-        found.append(BasisCounts("segment", "estimated", list(live.estimated.values())))
-    if live.judged:
-        found.append(BasisCounts("segment", "judged", list(live.judged.values()), partial=True))
+@dataclass
+class _Tally:
+    """What one deployment scored of one slice; the last two only of files that came with ground truth."""
+
+    scored: int = 0
+    flagged: int = 0
+    unscored: int = 0
+    unscored_segments: int = 0
+    unscored_poses: int = 0
+
+
+class _Slices:
+    """All of a camera's slices, gathered in one query a kind of row."""
+
+    def __init__(self, camera: Camera, deployments: list[Deployment], frozen: ValidationSet | None) -> None:
+        self.rows = list(Slice.objects.filter(camera=camera).order_by("ordinal"))
+        self.deployments = {row.pk: row for row in deployments}
+        self.present = deployments[-1] if deployments else None
+        self.set_id = frozen.pk if frozen else None
+        self.since = timezone.now() - timedelta(days=RECENT_DAYS)
+        ids = [row.pk for row in self.rows]
+        self.tallies = _tallies(ids)
+        self.stored: dict[int, list[SliceCounts]] = defaultdict(list)
+        for counts in SliceCounts.objects.filter(slice_id__in=ids).order_by("id"):
+            self.stored[counts.slice_id].append(counts)
+        self.live = count_slice.from_verdicts(self.rows)
+        asked = Candidate.objects.filter(slice_id__in=ids, asked=True).values("slice_id").annotate(n=Count("pk"))
+        self.asked: dict[int | None, int] = {row["slice_id"]: row["n"] for row in asked}
+        scored = Scoring.objects.filter(extraction__recording__slice_id__in=ids)
+        by_deployed = scored.values_list("extraction__recording_id", "deployment_id")
+        self.by_deployed = {recording: self._is_deployed(self.deployments[pk]) for recording, pk in by_deployed}
+
+    def figures(self) -> list[SliceFigures]:
+        return [self._one(row) for row in self.rows]
+
+    def _one(self, row: Slice) -> SliceFigures:
+        tallies = self.tallies[row.pk]
+        used = [
+            (self.deployments[pk], tallies[pk]) for pk in sorted(tallies, key=lambda pk: self.deployments[pk].ordinal)
+        ]
+        return SliceFigures(
+            ordinal=row.ordinal,
+            closed=row.closed_at is not None,
+            segments=sum(tally.scored for _, tally in used),
+            flagged=sum(tally.flagged for _, tally in used),
+            versions=[(d.version.label, d.theta, tally.scored + tally.unscored) for d, tally in used],
+            current=self.set_id is not None and all(self._is_current(d) for d, _ in used),
+            counts=[*self._ground_truth(row), *self._from_verdicts(row, [d for d, _ in used])],
+            unscored=sum(tally.unscored for _, tally in used),
+            asked=self.asked.get(row.pk, 0),
+            recent=row.closed_at is not None and row.closed_at >= self.since,
+            series=_series([d for d, _ in used]),
+        )
+
+    def _is_current(self, row: Deployment) -> bool:
+        """Whether its θ was found on the present set, for the detector in force."""
+        same_set = row.threshold.validation_set_id == self.set_id and self.set_id is not None
+        return same_set and self.present is not None and row.version.detector == self.present.version.detector
+
+    def _is_deployed(self, row: Deployment) -> bool:
+        return self._is_current(row) and self.present is not None and row.version_id == self.present.version_id
+
+    def _ground_truth(self, row: Slice) -> list[BasisCounts]:
+        """As stored at closing, a deployment each; what has no score is said beside it."""
+        found, seen = [], set()
+        for counts in self.stored[row.pk]:
+            tally = self.tallies[row.pk].get(counts.deployment_id, _Tally())
+            is_pose = counts.unit == SliceCounts.Unit.POSE
+            seen.add(counts.deployment_id)
+            found.append(
+                BasisCounts(
+                    counts.unit,
+                    counts.basis,
+                    [block[2:] for block in counts.blocks],
+                    deployed=self._is_deployed(self.deployments[counts.deployment_id]),
+                    unscored=tally.unscored_poses if is_pose else tally.unscored_segments,
+                )
+            )
+        if seen:
+            found += self._nothing_scored(row, seen)
+        return found
+
+    def _nothing_scored(self, row: Slice, counted: set[int]) -> list[BasisCounts]:
+        """Deployments that could score nothing of their labelled part: no counts, but left out all the same."""
+        return [
+            BasisCounts(unit, "ground_truth", [], deployed=self._is_deployed(self.deployments[pk]), unscored=n)
+            for pk, tally in self.tallies[row.pk].items()
+            if pk not in counted
+            for unit, n in (("segment", tally.unscored_segments), ("pose", tally.unscored_poses))
+            if n
+        ]
+
+    def _from_verdicts(self, row: Slice, used: list[Deployment]) -> list[BasisCounts]:
+        """Estimated, which is known of whole slices only; judged, split by whether the deployed version flagged it."""
+        live = self.live[row.pk]
+        found = []
+        if live.estimated:
+            made = live.estimated
+            found.append(
+                BasisCounts(
+                    "segment",
+                    "estimated",
+                    _rows(made.blocks),
+                    deployed=all(self._is_deployed(d) for d in used),
+                    unscored=sum(tally.unscored for tally in self.tallies[row.pk].values()),
+                    answered=made.answered,
+                    unresolved=made.unresolved,
+                    best=_sum(made.best),
+                    worst=_sum(made.worst),
+                )
+            )
+        for deployed in (True, False):
+            blocks = {
+                key: counts for key, counts in live.judged.items() if self.by_deployed.get(key[0], False) is deployed
+            }
+            unresolved = sum(
+                n for pk, n in live.judged_unresolved.items() if self.by_deployed.get(pk, False) is deployed
+            )
+            if blocks or unresolved:
+                answered = int(_sum(blocks).n)
+                found.append(
+                    BasisCounts(
+                        "segment", "judged", _rows(blocks), True, deployed, answered=answered, unresolved=unresolved
+                    )
+                )
+        return found
+
+
+def _tallies(slice_ids: list[int]) -> dict[int, dict[int, _Tally]]:
+    """By slice and deployment: how many segments were scored, flagged, unscored."""
+    found: dict[int, dict[int, _Tally]] = defaultdict(dict)
+    labelled = Q(segment__truth__isnull=False)
+    segments = SegmentScore.objects.filter(slice_id__in=slice_ids).values("slice_id", "deployment_id").order_by()
+    counted = segments.annotate(
+        scored=Count("pk", filter=Q(value__isnull=False)),
+        flagged=Count("pk", filter=Q(flagged=True)),
+        unscored=Count("pk", filter=Q(value__isnull=True)),
+        labelled=Count("pk", filter=Q(value__isnull=True) & labelled),
+    )
+    names = ("slice_id", "deployment_id", "scored", "flagged", "unscored", "labelled")
+    for slice_id, deployment, *numbers in counted.values_list(*names):
+        found[slice_id or 0][deployment] = _Tally(*numbers)
+    poses = Scoring.objects.filter(
+        extraction__recording__slice_id__in=slice_ids, extraction__recording__pose_truth__isnull=False
+    ).values_list("extraction__recording__slice_id", "deployment_id")
+    for slice_id, deployment, left in poses.order_by().annotate(left=Sum(F("n_poses") - F("n_scored"))):
+        found[slice_id or 0].setdefault(deployment, _Tally()).unscored_poses = left
     return found
 
 
-def _theta_steps(camera: Camera) -> list[ThetaStep]:
-    rows = Deployment.objects.filter(camera=camera).select_related("version", "threshold").order_by("ordinal")
-    return [
-        ThetaStep(d.ordinal, d.since.isoformat(), d.version.label, d.theta, d.threshold.get_policy_display(), d.why)
-        for d in rows
-    ]
+def _series(used: list[Deployment]) -> str:
+    """The detector and validation set that a slice's θ came from; a slice that saw several is a series of its own."""
+    names = {
+        (d.version.detector, d.threshold.validation_set.number if d.threshold.validation_set else None) for d in used
+    }
+    if len(names) != 1:
+        return "slices in which the validation set or the detector changed" if names else "nothing scored"
+    detector, number = names.pop()
+    return f"{detector}, " + (f"validation set {number}" if number else "before a validation set (provisional θ)")
 
 
-def _validation(camera: Camera, set_id: int | None) -> dict[str, Any] | None:
+def _rows(blocks: Blocks) -> Rows:
+    """In the order of their keys: the same rows give the same interval, however the database returns them."""
+    return [blocks[key] for key in sorted(blocks)]
+
+
+def _sum(blocks: Blocks) -> Counts:
+    total = np.sum(list(blocks.values()), axis=0) if blocks else np.zeros(4)
+    return Counts(*(float(v) for v in total))
+
+
+def _validation(frozen: ValidationSet | None, present: Deployment | None) -> InSample | None:
     """The figures of what is in force on the validation set, marked in-sample by the page."""
-    present = in_force(camera.pk)
-    if set_id is None or present is None:
+    if frozen is None or present is None:
         return None
-    rows = Evaluation.objects.filter(validation_set_id=set_id, version=present.version, threshold=present.threshold)
+    rows = Evaluation.objects.filter(validation_set=frozen, version=present.version, threshold=present.threshold)
     row = rows.order_by("-id").first()
-    return row.figures if row else None
+    if row is None:
+        return None
+    members = frozen.members.aggregate(
+        anomalies=Count("pk", filter=Q(anomalous=True)), normals=Count("pk", filter=Q(anomalous=False))
+    )
+    said = row.figures
+    return InSample(
+        ebi=_rate(said, "ebi"),
+        fpr=_rate(said, "fpr"),
+        fnr=_rate(said, "fnr"),
+        auc_roc=said["auc_roc"],
+        average_precision=said["average_precision"],
+        normals=said["normals"],
+        anomalies=said["anomalies"],
+        unscored_normals=max(0, members["normals"] - said["normals"]),
+        unscored_anomalies=max(0, members["anomalies"] - said["anomalies"]),
+    )
+
+
+def _rate(said: dict[str, Any], name: str) -> Rate:
+    interval = said["intervals"][name]
+    return Rate(said[name], interval["low"], interval["high"], interval["reason"] or "")
 
 
 def _coverage(camera: Camera) -> float | None:

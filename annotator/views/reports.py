@@ -6,18 +6,29 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from alfred.models import Role
-from alfred.reports.as_csv import to_csv
+from alfred.reports.as_csv import COLUMNS, thetas_to_csv, to_csv
 from alfred.services.report import camera_report
 from annotator.access import camera_for
+from annotator.glossary import GLOSSARY
+
+READING = ("ebi", "fpr", "fnr", "flagged", "segment", "theta", "ground-truth", "judged", "estimated", "in-sample")
 
 
 def page(request: HttpRequest, slug: str) -> HttpResponse:
     camera = camera_for(request, slug, Role.SUPERVISOR)
-    return render(request, "annotator/report.html", {"camera": camera, "report": camera_report(camera)})
+    context = {
+        "camera": camera,
+        "report": camera_report(camera),
+        "reading": [GLOSSARY[key] for key in READING],
+        "columns": COLUMNS.items(),
+    }
+    return render(request, "annotator/report.html", context)
 
 
 def csv_file(request: HttpRequest, slug: str) -> HttpResponse:
+    """The figures, or with ?table=thresholds every θ the camera ran with."""
     camera = camera_for(request, slug, Role.SUPERVISOR)
-    response = HttpResponse(to_csv(camera_report(camera)), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{camera.slug}-report.csv"'
+    table, write = ("thresholds", thetas_to_csv) if request.GET.get("table") == "thresholds" else ("report", to_csv)
+    response = HttpResponse(write(camera_report(camera)), content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{camera.slug}-{table}.csv"'
     return response

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -11,12 +9,16 @@ from uuid import uuid4
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from alfred.core.rates import Counts
 from alfred.models import (
     Answer,
     Camera,
     Candidate,
+    Evaluation,
     Event,
     EventSegment,
     Recording,
@@ -25,16 +27,17 @@ from alfred.models import (
     Slice,
     SliceCounts,
     Threshold,
+    User,
+    ValidationMember,
     ValidationSet,
     Verdict,
 )
 from alfred.models.detectors import in_force
-from alfred.reports.as_csv import to_csv
-from alfred.reports.camera_report import BasisCounts, CameraReport, SliceFigures, ThetaStep, build
 from alfred.services import count_slice, deploy, slices
 from alfred.services.report import camera_report
 from alfred.services.storage import artifacts
 from tests import world
+from tests.reports import camera_rows as rows
 
 pytestmark = pytest.mark.django_db
 
@@ -160,7 +163,7 @@ def test_judged_counts_know_only_what_was_flagged_and_answered(tmp_path: Path) -
         found,
         {first: Answer.ANOMALY, second: Answer.NORMAL, third: Answer.UNSURE, unflagged[0]: Answer.ANOMALY},
     )
-    live = count_slice.from_verdicts(found.part)
+    live = count_slice.from_verdicts([found.part])[found.part.pk]
     total = np.sum(list(live.judged.values()), axis=0)
     assert total.tolist() == [1, 1, 0, 0]
     assert (live.unresolved, live.estimated) == (1, None)
@@ -184,7 +187,7 @@ def test_estimated_counts_weigh_warm_up_answers_up_to_the_slice(tmp_path: Path) 
     for candidate in asked[1:]:
         anomalous = candidate.segment_id % 4 == 0
         world.answer(alice, events[candidate.segment_id], Answer.ANOMALY if anomalous else Answer.NORMAL)
-    live = count_slice.from_verdicts(found.part)
+    live = count_slice.from_verdicts([found.part])[found.part.pk]
     assert live.estimated is not None
     flags = {s.segment_id: s.flagged for s in found.scores}
     # By hand: N_h / answered_h for each answered segment of stratum h.
@@ -197,7 +200,7 @@ def test_estimated_counts_weigh_warm_up_answers_up_to_the_slice(tmp_path: Path) 
         answered = [c for c in of_stratum if c.asked and c.pk != left_out.pk]
         flagged, anomalous = flags[candidate.segment_id], candidate.segment_id % 4 == 0
         expected[(0 if flagged else 3) if anomalous else (1 if flagged else 2)] += len(of_stratum) / len(answered)
-    total = np.sum(list(live.estimated.values()), axis=0)
+    total = np.sum(list(live.estimated.blocks.values()), axis=0)
     assert total.tolist() == pytest.approx(expected.tolist()) and total.sum() == pytest.approx(40)
 
 
@@ -206,130 +209,7 @@ def test_few_answers_estimate_nothing(tmp_path: Path) -> None:
     alice = world.people(found.view).alice
     for event in Event.objects.all():
         world.answer(alice, event)
-    assert count_slice.from_verdicts(found.part).estimated is None
-
-
-def figures(**changes: object) -> CameraReport:
-    """A report of two closed slices: 2/2/6/1 and 1/0/8/0 in segments, poses apart."""
-    given: dict[str, object] = {
-        "camera": "Gate",
-        "kind": "real",
-        "slices": [
-            SliceFigures(0, True, 11, 4, [("v0", 1.5, 11)], True, [
-                BasisCounts("segment", "ground_truth", [[2, 2, 6, 1]]),
-                BasisCounts("pose", "ground_truth", [[90, 60, 400, 50]]),
-            ]),
-            SliceFigures(
-                1, True, 9, 1, [("v0", 1.5, 9)], True, [BasisCounts("segment", "ground_truth", [[1, 0, 8, 0]])]
-            ),
-        ],
-        "theta": [ThetaStep(0, "2026-01-01T00:00:00", "v0", 1.5, "source", "first")],
-        "validation": None,
-        "warm_up": None,
-        "coverage": 0.9,
-        "work": {},
-        "seed": 1,
-    }  # fmt: skip
-    return build(**{**given, **changes})  # type: ignore[arg-type]  # the test's own keywords
-
-
-def test_counts_are_added_before_they_are_divided() -> None:
-    line = figures().cumulative[0]
-    assert (line.unit, line.counts.tp, line.counts.fp, line.counts.tn, line.counts.fn) == ("segment", 3, 2, 14, 1)
-    assert (line.fpr.value, line.fnr.value) == pytest.approx((2 / 16, 1 / 4))
-    # not the mean of the slices' rates: (2/8 + 0/8) / 2 and (1/3 + 0) / 2
-    a, b = 1 - 2 / 16, 1 - 1 / 4
-    assert line.ebi.value == pytest.approx(2 * a * b / (a + b))
-    assert (line.fpr.low, line.fpr.high) == (None, None) and "too few" in line.fpr.reason
-
-
-def test_pose_and_segment_figures_share_no_line() -> None:
-    report = figures()
-    assert [(n, line.unit, line.counts.n) for n, line in report.slice_lines] == [
-        (0, "segment", 11),
-        (0, "pose", 600),
-        (1, "segment", 9),
-    ]
-    assert [(line.unit, line.counts.n) for line in report.cumulative] == [("segment", 20), ("pose", 600)]
-    assert "segments" in report.summary and "poses" not in report.summary
-
-
-def test_an_open_slices_ground_truth_is_not_in_the_cumulative_figures() -> None:
-    open_one = SliceFigures(
-        2, False, 5, 5, [("v0", 1.5, 5)], True, [BasisCounts("segment", "ground_truth", [[0, 5, 0, 0]])]
-    )
-    given = [
-        SliceFigures(0, True, 9, 1, [("v0", 1.5, 9)], True, [BasisCounts("segment", "ground_truth", [[1, 0, 8, 0]])])
-    ]
-    assert figures(slices=[*given, open_one]).cumulative[0].counts.fp == 0
-
-
-def test_slices_of_an_older_validation_set_stand_on_their_own() -> None:
-    earlier = SliceFigures(
-        0, True, 9, 1, [("v0", 0.9, 5), ("v0", 1.5, 4)], False, [BasisCounts("segment", "ground_truth", [[1, 5, 3, 0]])]
-    )
-    report = figures(slices=[earlier])
-    assert report.cumulative == [] and [n for n, _ in report.slice_lines] == [0]
-    assert (earlier.version, earlier.theta, earlier.theta_words) == ("v0", None, "0.900 to 1.500")
-
-
-def test_a_missing_class_is_not_available_and_never_zero() -> None:
-    only_normal = [
-        SliceFigures(0, True, 8, 1, [("v0", 1.5, 8)], True, [BasisCounts("segment", "ground_truth", [[0, 1, 7, 0]])])
-    ]
-    report = figures(slices=only_normal)
-    line = report.cumulative[0]
-    assert line.fpr.value == 1 / 8 and line.fnr.value is None and line.ebi.value is None
-    assert line.fnr.reason
-    assert "no EBI yet" in report.summary
-    table = rows_of(report)
-    cumulative = next(r for r in table if r["scope"] == "cumulative")
-    assert (cumulative["fnr"], cumulative["ebi"]) == ("", "") and cumulative["fpr"] == "0.125"
-    assert report.chart["ebi"] == [None] and report.chart["fnr"] == [None]
-
-
-def rows_of(report: CameraReport) -> list[dict[str, str]]:
-    """The figures' block of the CSV, by column."""
-    blocks = to_csv(report).split("\r\n\r\n")
-    return list(csv.DictReader(io.StringIO(blocks[1])))
-
-
-def test_the_csv_says_what_the_page_says() -> None:
-    report = figures()
-    table = rows_of(report)
-    assert [(r["scope"], r["unit"]) for r in table] == [
-        ("cumulative", "segment"),
-        ("cumulative", "pose"),
-        ("slice 0", "segment"),
-        ("slice 0", "pose"),
-        ("slice 1", "segment"),
-    ]
-    for row, line in zip(table, [*report.cumulative, *(line for _, line in report.slice_lines)], strict=True):
-        assert [float(row[n]) for n in ("tp", "fp", "tn", "fn")] == [
-            line.counts.tp, line.counts.fp, line.counts.tn, line.counts.fn,
-        ]  # fmt: skip
-        assert float(row["ebi"]) == line.ebi.value
-
-
-def test_judged_lines_leave_what_is_unknown_empty() -> None:
-    known = [
-        SliceFigures(
-            0, True, 9, 3, [("v0", 1.5, 9)], True, [BasisCounts("segment", "judged", [[1, 2, 0, 0]], partial=True)]
-        )
-    ]
-    (cumulative, _) = rows_of(figures(slices=known))
-    assert (cumulative["tp"], cumulative["fp"], cumulative["tn"], cumulative["fn"]) == ("1.0", "2.0", "", "")
-    assert (cumulative["fpr"], cumulative["fnr"], cumulative["ebi"]) == ("", "", "")
-
-
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
-def test_text_that_a_spreadsheet_would_run_is_quoted(name: str) -> None:
-    step = ThetaStep(0, "2026-01-01", "v0", -1.5, "source", f"{name}|cmd")
-    text = to_csv(figures(camera=name, theta=[step]))
-    cells = [cell for row in csv.reader(io.StringIO(text, newline="")) for cell in row]
-    assert f"'{name}" in cells and f"'{name}|cmd" in cells
-    assert not [c for c in cells if c[:1] in "=+@\t\r" and c]
-    assert "-1.5" in cells  # a number may keep its sign
+    assert count_slice.from_verdicts([found.part])[found.part.pk].estimated is None
 
 
 def test_a_camera_in_warm_up_says_how_far_it_is(tmp_path: Path) -> None:
@@ -345,3 +225,128 @@ def test_a_camera_in_warm_up_says_how_far_it_is(tmp_path: Path) -> None:
     assert report.work["answers"] == 3 and report.work["scripted"] == 1
     assert report.work["minutes"] == pytest.approx(1.5)
     assert report.validation is None and Verdict.objects.count() == 3
+
+
+NINE = [None, 0.1, 0.2, 0.9, 0.8, 0.3, 0.95, 0.15, 0.7] * 6
+"""54 segments, six of them unscored, 24 at or above θ = .5."""
+
+
+def many_slices(view: Camera, count: int, user: User) -> list[Slice]:
+    """Warm-up answers on every second scored segment; the anomalous, the unsure and the skipped differ by slice."""
+    by = rows.deployed(view, "v0", 0.5, None)
+    made = []
+    for ordinal in range(count):
+        part, segments = rows.sliced(by, ordinal, list(NINE), [n % 5 == 0 for n in range(len(NINE))])
+        asked = {n for n in range(len(NINE)) if n % 9 and (n + ordinal) % 4}
+        rows.drawn(segments, asked)
+        rows.said(user, segments, {n: answer_of(n, ordinal) for n in sorted(asked)})
+        made.append(part)
+    return made
+
+
+def answer_of(n: int, ordinal: int) -> Answer:
+    if n % 17 == ordinal:
+        return Answer.UNSURE
+    return Answer.ANOMALY if (n + ordinal) % 6 == 0 else Answer.NORMAL
+
+
+def test_a_report_of_many_slices_asks_no_more_of_the_database_than_one_of_two() -> None:
+    few, many = world.camera("Few"), world.camera("Many")
+    alice = world.people(few, many).alice
+    many_slices(few, 2, alice)
+    many_slices(many, 9, alice)
+    spent = {}
+    for view in (few, many):
+        with CaptureQueriesContext(connection) as seen:
+            report = camera_report(view)
+        spent[view.name] = len(seen.captured_queries)
+        assert all({line.basis for n, line in report.slice_lines if n == s.ordinal} == {
+            "ground_truth", "estimated", "judged"
+        } for s in report.slices)  # fmt: skip
+    assert spent["Few"] == spent["Many"] <= 25
+
+
+def test_slices_counted_together_are_counted_as_each_alone() -> None:
+    """Each slice worked by hand: the sample's N_h / answered_h, and with the unresolved decided rightly or wrongly."""
+    view = world.camera()
+    parts = many_slices(view, 4, world.people(view).alice)
+    together = count_slice.from_verdicts(parts)
+    for ordinal, part in enumerate(parts):
+        found = together[part.pk]
+        assert found == count_slice.from_verdicts([part])[part.pk]
+        flagged = {n: value >= 0.5 for n, value in enumerate(NINE) if value is not None}
+        said = {n: answer_of(n, ordinal) for n in flagged if (n + ordinal) % 4}
+        decided = {n: a == Answer.ANOMALY for n, a in said.items() if a != Answer.UNSURE}
+        assert found.unresolved == len(said) - len(decided) > 0
+        judged = [sum(flagged[n] and decided[n] for n in decided), sum(flagged[n] and not decided[n] for n in decided)]
+        assert np.sum(list(found.judged.values()), axis=0).tolist() == [*judged, 0, 0]
+        assert found.estimated is not None
+        assert (found.estimated.answered, found.estimated.unresolved) == (len(decided), len(said) - len(decided))
+        right = {n: decided.get(n, flagged[n]) for n in said}
+        wrong = {n: decided.get(n, not flagged[n]) for n in said}
+        for answers, blocks in (
+            (decided, found.estimated.blocks),
+            (right, found.estimated.best),
+            (wrong, found.estimated.worst),
+        ):
+            expected = np.zeros(4)
+            for n, anomalous in answers.items():
+                alike = [m for m in flagged if flagged[m] == flagged[n]]
+                weight = len(alike) / sum(m in answers for m in alike)
+                expected[(0 if flagged[n] else 3) if anomalous else (1 if flagged[n] else 2)] += weight
+            assert np.sum(list(blocks.values()), axis=0).tolist() == pytest.approx(expected.tolist())
+
+
+def test_unscored_segments_are_counted_beside_the_figures_they_are_not_in() -> None:
+    view = world.camera()
+    rows.sliced(
+        rows.deployed(view, "v0", 0.5, rows.validation_set(view)), 0, [0.9, None, 0.1, None], [True, True, False, False]
+    )
+    report = camera_report(view)
+    assert (report.slices[0].segments, report.slices[0].unscored) == (2, 2)
+    assert (report.cumulative[0].counts.n, report.cumulative[0].unscored) == (2, 2)
+
+
+def test_series_follow_the_validation_set_the_version_and_the_calendar() -> None:
+    view = world.camera()
+    first, second = rows.validation_set(view, 1), rows.validation_set(view, 2)
+    truth = [True, False, False]
+    rows.sliced(rows.deployed(view, "v0", 0.5, None), 0, [0.9, 0.9, 0.9], truth, days_ago=90)
+    rows.sliced(rows.deployed(view, "v0", 0.5, first), 1, [0.1, 0.1, 0.1], truth, days_ago=60)
+    rows.sliced(rows.deployed(view, "v0", 0.5, second), 2, [0.9, 0.1, 0.1], truth, days_ago=40)
+    rows.sliced(rows.deployed(view, "v1", 0.5, second), 3, [0.9, 0.9, 0.1], truth, days_ago=2)
+    rows.sliced(rows.deployed(view, "v0", 0.6, second), 4, [0.1, 0.9, 0.1], truth, days_ago=1)
+    report = camera_report(view)
+    # v0 is in force again, with a θ of the second set: of that set it scored slices 2 and 4.
+    assert [(s.scope, s.slices) for s in report.series] == [
+        ("cumulative", [2, 3, 4]),
+        ("last_28_days", [3, 4]),
+        ("deployed_version", [2, 4]),
+    ]
+    assert [s.lines[0].counts for s in report.series] == [Counts(2, 2, 4, 1), Counts(1, 2, 2, 1), Counts(1, 1, 3, 1)]
+    assert [(s.title, s.slices) for s in report.earlier] == [
+        ("stg_nf, validation set 1", [1]),
+        ("stg_nf, before a validation set (provisional θ)", [0]),
+    ]
+
+
+def test_validation_members_without_a_score_are_said() -> None:
+    view = world.camera()
+    chosen = rows.validation_set(view)
+    by = rows.deployed(view, "v0", 0.5, chosen)
+    _, segments = rows.sliced(by, 0, [0.9, None, 0.1, 0.2], days_ago=None)
+    for segment, anomalous in zip(segments, (True, False, False, False), strict=True):
+        ValidationMember.objects.create(
+            validation_set=chosen, segment=segment, anomalous=anomalous, weight=1, origin="warmup"
+        )
+    interval = {"low": None, "high": None, "reason": "too few"}
+    figures = {
+        "ebi": 0.8, "fpr": 0.2, "fnr": 0.2, "intervals": dict.fromkeys(("ebi", "fpr", "fnr"), interval),
+        "auc_roc": 0.9, "average_precision": 0.5, "normals": 2, "anomalies": 1,
+    }  # fmt: skip
+    Evaluation.objects.create(
+        camera=view, version=by.version, threshold=by.threshold, validation_set=chosen, role="deployed", figures=figures
+    )
+    found = camera_report(view).validation
+    assert found is not None and found.ebi.reason == "too few"
+    assert (found.normals, found.unscored_normals, found.anomalies, found.unscored_anomalies) == (2, 1, 1, 0)
