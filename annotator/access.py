@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, cast
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 
-from alfred.models import Camera, Event, Recording, Role, Round, User
+from alfred.models import Camera, Event, Job, Recording, Role, Round, User
 from alfred.models.people import cameras_of
 
 P = ParamSpec("P")
@@ -36,6 +36,12 @@ def round_for(request: HttpRequest, pk: int) -> Round:
     cameras = cameras_of(person(request), Role.SUPERVISOR)
     rows = Round.objects.select_related("camera", "slice", "base__version", "base__threshold", "version", "threshold")
     return get_object_or_404(rows, pk=pk, camera__in=cameras)
+
+
+def job_for(request: HttpRequest, pk: int) -> Job:
+    """A job of a camera this person supervises."""
+    cameras = cameras_of(person(request), Role.SUPERVISOR)
+    return get_object_or_404(Job.objects.select_related("camera"), pk=pk, camera__in=cameras)
 
 
 def event_for(request: HttpRequest, pk: object) -> Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
@@ -39,6 +40,12 @@ class PoliciesForm(_CameraModelForm):
     class Meta:
         model = Camera
         fields = ["methodology", "review_budget", "alert_share", "val_min"]
+        labels = {"alert_share": "Alert budget", "val_min": "Validation set"}
+        help_texts = {
+            "alert_share": "a share, such as 0.05: at most so many normal segments may be flagged while too few"
+            " anomalies are known",
+            "val_min": "how many confirmed segments of each class make it complete",
+        }
 
     def clean_methodology(self) -> str:
         return Methodology(self.cleaned_data["methodology"]).value
@@ -65,7 +72,29 @@ class UploadForm(forms.Form):
     slice_ordinal = forms.IntegerField(
         required=False, min_value=0, max_value=1_000_000, label="Slice number (empty: the open slice)"
     )
+    fps = forms.FloatField(
+        required=False,
+        min_value=1,
+        max_value=1000,
+        label="Frame rate, fps (optional)",
+        help_text="For pose files, which seldom say it. Empty: taken as 30 fps. A video knows its own.",
+        widget=forms.NumberInput(attrs={"step": "any"}),
+    )
+    resolution = forms.CharField(
+        required=False,
+        max_length=13,
+        label="Picture size, px (optional)",
+        help_text="For pose files: 1280x720. Empty: the smallest common size that holds all poses.",
+        widget=forms.TextInput(attrs={"placeholder": "1280x720", "size": 12}),
+    )
     as_validation = forms.BooleanField(required=False, label="Use as this camera's validation set (files with labels)")
+
+    def clean_resolution(self) -> tuple[int, int] | None:
+        text = self.cleaned_data["resolution"].strip()
+        found = re.fullmatch(r"([1-9][0-9]{0,5}) ?[x×*] ?([1-9][0-9]{0,5})", text.lower())
+        if text and not found:
+            raise forms.ValidationError("Write it as width x height, such as 1280x720.")
+        return (int(found[1]), int(found[2])) if found else None
 
 
 class VerdictForm(forms.Form):

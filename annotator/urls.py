@@ -10,6 +10,7 @@ urlpatterns = [
     path("", home.home, name="home"),
     path("healthz", home.health, name="health"),
     path("login/", login_not_required(LoginView.as_view(redirect_authenticated_user=True)), name="login"),
+    path("words/", home.words, name="words"),
     path("logout/", home.sign_out, name="logout"),
     # review
     path("review/", review.page, name="review"),
@@ -37,6 +38,7 @@ urlpatterns = [
     path("recordings/<int:pk>/poses.json", recordings.poses, name="recording-poses"),
     path("recordings/<int:pk>/video.mp4", recordings.video, name="recording-video"),
     path("recordings/<int:pk>/retry/", recordings.retry_view, name="recording-retry"),
+    path("jobs/<int:pk>/retry/", recordings.retry_job_view, name="job-retry"),
     # rounds
     path("rounds/<int:pk>/", rounds.page, name="round"),
     path("rounds/<int:pk>/status/", rounds.status, name="round-status"),

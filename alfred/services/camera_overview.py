@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Sum
 
 from alfred.models import (
     Camera,
@@ -16,11 +16,16 @@ from alfred.models import (
     Recording,
     Round,
     Scoring,
+    Segment,
+    Slice,
     Threshold,
     ValidationSet,
 )
 from alfred.models.detectors import in_force
-from alfred.services import build_validation
+from alfred.services import build_validation, slices
+
+SHOWN = 50
+"""Recordings on a camera's page, newest first."""
 
 
 def overview(cameras: QuerySet[Camera]) -> list[dict[str, Any]]:
@@ -65,29 +70,73 @@ def _counted(rows: QuerySet[Any]) -> dict[int, int]:
     return {r["camera_id"]: r["n"] for r in rows.values("camera_id").annotate(n=Count("pk"))}
 
 
-def camera_facts(camera: Camera) -> dict[str, Any]:
-    """All that the camera's page shows."""
+def camera_facts(camera: Camera, *, with_refused: bool = False) -> dict[str, Any]:
+    """All that the camera's page shows. Refused files are counted, and listed only `with_refused`."""
     present = in_force(camera.pk)
     frozen = build_validation.frozen_set(camera.pk)
+    rounds = list(Round.objects.filter(camera=camera).select_related("slice", "version").order_by("-ordinal")[:20])
+    states = Event.objects.filter(camera=camera).aggregate(
+        open=Count("pk", filter=Q(state=Event.State.OPEN)), held=Count("pk", filter=Q(state=Event.State.HELD))
+    )
     return {
         "deployment": present,
         "validation_set": frozen,
         "validation_counts": _members(frozen),
         "warm_up": None if frozen else build_validation.progress(camera),
-        "recordings": _recordings(camera),
+        "recordings": _recordings(camera, with_refused),
+        "refused": Recording.objects.filter(camera=camera).exclude(quarantined="").count(),
+        "with_refused": with_refused,
+        "failed": failed_jobs(camera),
         "deployments": list(
             Deployment.objects.filter(camera=camera)
             .select_related("version", "threshold", "by")
             .order_by("-ordinal")[:20]
         ),
-        "rounds": list(
-            Round.objects.filter(camera=camera).select_related("slice", "version").order_by("-ordinal")[:20]
-        ),
-        "open_events": Event.objects.filter(camera=camera, state=Event.State.OPEN).count(),
-        "held_events": Event.objects.filter(camera=camera, state=Event.State.HELD).count(),
-        "live_round": Round.objects.filter(camera=camera, state__in=Round.LIVE).first(),
+        "rounds": rounds,
+        "next_round": next_round(camera, present, rounds),
+        "open_events": states["open"],
+        "held_events": states["held"],
         "provisional": bool(present and present.threshold.policy != Threshold.Policy.EER),
     }
+
+
+def next_round(camera: Camera, present: Deployment | None, rounds: list[Round]) -> dict[str, Any]:
+    """What launching a round now would train on and close, as `launch_round` decides it; or why it can't be launched.
+
+    `rounds`: the camera's newest, latest first.
+    """
+    live = next((r for r in rounds if r.state in Round.LIVE), None)
+    if live:
+        return {"live": live}
+    row = slices.to_train(camera) if present else None
+    if row is None:
+        return {"slice": None}
+    left_open = Slice.objects.filter(camera=camera, ordinal__lte=row.ordinal, closed_at=None)
+    closes = list(left_open.order_by("ordinal").values_list("ordinal", flat=True))
+    return {
+        "slice": row,
+        "closes": closes,
+        "closes_it_alone": closes == [row.ordinal],
+        "recordings": Recording.objects.filter(slice=row, quarantined="").count(),
+        "segments": Segment.objects.filter(slice=row).count(),
+        "in_work": 0 if row.closed_at else slices.in_work(row),
+    }
+
+
+def failed_jobs(camera: Camera) -> list[dict[str, Any]]:
+    """Work that was given up and not done since, newest first, with the recording it was for. Rounds show their own."""
+    since = Job.objects.filter(kind=OuterRef("kind"), subject=OuterRef("subject"), pk__gt=OuterRef("pk"))
+    rows = list(
+        Job.objects.filter(camera=camera, state__in=(Job.State.FAILED, Job.State.CANCELLED))
+        .exclude(kind=Job.Kind.ROUND)
+        .exclude(Exists(since))
+        .order_by("-id")[:20]
+    )
+    # The subject of a calibration is the camera itself; of everything else here, a recording.
+    ids = [job.subject for job in rows if job.kind != Job.Kind.CALIBRATE]
+    found = Recording.objects.filter(camera=camera).in_bulk(ids)
+    told = [(job, found.get(job.subject) if job.kind != Job.Kind.CALIBRATE else None) for job in rows]
+    return [{"job": job, "recording": r, "origin": r.origin if r else ""} for job, r in told]
 
 
 def _members(frozen: ValidationSet | None) -> dict[str, int] | None:
@@ -98,10 +147,11 @@ def _members(frozen: ValidationSet | None) -> dict[str, int] | None:
     )
 
 
-def _recordings(camera: Camera) -> list[dict[str, Any]]:
+def _recordings(camera: Camera, with_refused: bool) -> list[dict[str, Any]]:
     """Newest first, each with what was found and the job at work on it."""
+    listed = Recording.objects.filter(camera=camera)
     rows = list(
-        Recording.objects.filter(camera=camera)
+        (listed if with_refused else listed.filter(quarantined=""))
         .select_related("slice", "rendition")
         .annotate(
             n_tracks=Max("extractions__n_tracks"),
@@ -109,7 +159,7 @@ def _recordings(camera: Camera) -> list[dict[str, Any]]:
             n_scored=Max("extractions__scorings__n_scored"),
             note=Max("extractions__scorings__note"),
         )
-        .order_by("-id")[:50]
+        .order_by("-id")[:SHOWN]
     )
     jobs: dict[int, list[Job]] = defaultdict(list)
     kinds = [Job.Kind.EXTRACT, Job.Kind.SCORE, Job.Kind.RENDITION]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
 
 from alfred.core.methodologies import Methodology
 from alfred.models import Camera, Job, Round, Slice, User, audit
@@ -28,7 +27,7 @@ def launch(camera_id: int, by: User | None) -> Round:
         raise Refused(f"Rounds can't run the methodology {camera.methodology} yet; choose active_learning.")
     if Round.objects.filter(camera=camera, state__in=Round.LIVE).exists():
         raise Refused("A round is running, or its candidate waits for a decision: decide on it first.")
-    row = _slice_to_train(camera)
+    row = _closed_slice(camera)
     last = Round.objects.filter(camera=camera).order_by("ordinal").last()
     ordinal = last.ordinal + 1 if last else 1
     try:
@@ -48,13 +47,9 @@ def launch(camera_id: int, by: User | None) -> Round:
     return made
 
 
-def _slice_to_train(camera: Camera) -> Slice:
-    """The newest slice with data that no finished round has trained on; it and those before are closed now."""
-    decided = Round.objects.filter(camera=camera, state__in=(Round.State.PROMOTED, Round.State.REJECTED))
-    newest = decided.aggregate(newest=Max("slice__ordinal"))["newest"]
-    rows = Slice.objects.filter(camera=camera, segments__isnull=False).distinct()
-    rows = rows if newest is None else rows.filter(ordinal__gt=newest)
-    row = rows.order_by("ordinal").last()
+def _closed_slice(camera: Camera) -> Slice:
+    """The slice a round trains on; it and those before are closed now."""
+    row = slices.to_train(camera)
     if row is None:
         raise Refused("There is no slice with people in it that a round has not used yet: add recordings first.")
     try:

@@ -6,9 +6,10 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
+from django.db.models import Exists, Max, OuterRef
 from django.utils import timezone
 
-from alfred.models import Camera, Recording, Slice
+from alfred.models import Camera, Recording, Round, Segment, Slice
 from alfred.services.count_slice import store_ground_truth_counts
 
 
@@ -45,6 +46,15 @@ def in_work(row: Slice) -> int:
     """How many of the slice's recordings still wait to be extracted or scored."""
     recordings = Recording.objects.filter(slice=row, quarantined="")
     return recordings.exclude(extractions__scorings__isnull=False).count()
+
+
+def to_train(camera: Camera) -> Slice | None:
+    """The newest slice with people in it, if no decided round has trained on it or a later one."""
+    decided = Round.objects.filter(camera=camera, state__in=(Round.State.PROMOTED, Round.State.REJECTED))
+    newest = decided.aggregate(newest=Max("slice__ordinal"))["newest"]
+    people = Segment.objects.filter(slice=OuterRef("pk"))
+    rows = Slice.objects.filter(Exists(people), camera=camera, ordinal__gt=-1 if newest is None else newest)
+    return rows.order_by("-ordinal").first()
 
 
 @transaction.atomic

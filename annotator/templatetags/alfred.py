@@ -1,15 +1,20 @@
-"""How numbers look on pages: n/a where there is none, never 0."""
+"""How numbers, times and the words of states look on pages. A number that is not there is n/a, never 0."""
 
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import template
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from alfred.models import Job, Round
 from alfred.reports.camera_report import Rate
+from annotator.glossary import GLOSSARY
 
 register = template.Library()
 
@@ -22,6 +27,75 @@ def number(value: float | str | None, digits: int = 2) -> str:
 @register.filter
 def percent(value: float | str | None) -> str:
     return "n/a" if value is None or value == "" else f"{float(value) * 100:.1f} %"
+
+
+@register.filter
+def share(part: float, whole: float) -> str:
+    """A part of a whole in percent."""
+    return percent(min(1.0, part / whole) if whole else None)
+
+
+@register.filter
+def when(value: datetime | str | None, zone: str = "UTC") -> str:
+    """A moment (or its ISO form) to the minute in a camera's time zone, which is named: 2024-05-01 14:03 CEST."""
+    if not value:
+        return "–"
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M %Z")
+
+
+@register.filter
+def clock(seconds: float | None) -> str:
+    """Seconds into a recording as m:ss.s."""
+    if seconds is None:
+        return "–"
+    tenths = round(seconds * 10)
+    return f"{tenths // 600}:{tenths % 600 // 10:02d}.{tenths % 10}"
+
+
+@register.filter
+def plain(code: str) -> str:
+    """A stored code word as people write it."""
+    return code.replace("_", " ")
+
+
+@register.filter
+def work(job: Job, origin: str = "") -> str:
+    """What a job does. Of a pose file the poses are read, not extracted."""
+    if job.kind == Job.Kind.EXTRACT and origin == "poses":
+        return "read poses"
+    return Job.Kind(job.kind).label
+
+
+_ROUND_STATES = {
+    Round.State.CANDIDATE: "A candidate is ready: promote or reject it",
+    Round.State.PROMOTED: "Promoted",
+    Round.State.REJECTED: "Rejected: what was in force stayed",
+    Round.State.FAILED: "Failed: what was in force stayed",
+    Round.State.CANCELLED: "Cancelled: what was in force stayed",
+}
+
+
+@register.filter
+def round_state(row: Round) -> str:
+    """Where a round stands, as a sentence."""
+    label = Round.State(row.state).label
+    return _ROUND_STATES.get(Round.State(row.state), label[:1].upper() + label[1:])
+
+
+@register.filter
+def step(words: str) -> str:
+    """A round's step; the last one is reached when its candidate is there."""
+    return "candidate ready" if words == Round.State.CANDIDATE.label else words
+
+
+@register.simple_tag
+def word(key: str, text: str = "") -> SafeString:
+    """A term with its meaning as a hint, leading to the page of words."""
+    meant = GLOSSARY[key]
+    return format_html(
+        '<a class="word" href="{}#{}" title="{}">{}</a>', reverse("words"), key, meant.short, text or meant.term
+    )
 
 
 @register.filter

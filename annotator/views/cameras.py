@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
@@ -13,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from alfred.models import Camera, Role
+from alfred.models import Camera, Recording, Role
 from alfred.models.people import cameras_of
 from alfred.services import add_camera, camera_overview, ingest
 from annotator.access import admin_only, camera_for, person
@@ -37,15 +38,20 @@ def add(request: HttpRequest) -> HttpResponseBase:
 def detail(request: HttpRequest, slug: str) -> HttpResponse:
     camera = camera_for(request, slug, Role.SUPERVISOR)
     forms = {"upload_form": UploadForm(), "policies_form": PoliciesForm(instance=camera)}
-    facts = camera_overview.camera_facts(camera)
+    facts = camera_overview.camera_facts(camera, with_refused="refused" in request.GET)
     return render(request, "annotator/camera.html", {"camera": camera} | facts | forms)
 
 
 def status(request: HttpRequest, slug: str) -> HttpResponse:
     """The part of the camera's page that moves while work goes on."""
     camera = camera_for(request, slug, Role.SUPERVISOR)
-    facts = camera_overview.camera_facts(camera)
+    facts = camera_overview.camera_facts(camera, with_refused="refused" in request.GET)
     return render(request, "annotator/partials/_camera_status.html", {"camera": camera} | facts)
+
+
+def _refusal(form: forms.BaseForm) -> str:
+    """What was wrong with a form, field by field, by the names that stand on the page."""
+    return " ".join(f"{form[name].label}: {errors[0]}" for name, errors in form.errors.items())
 
 
 @admin_only
@@ -57,7 +63,7 @@ def policies(request: HttpRequest, slug: str) -> HttpResponseBase:
         add_camera.change(camera, by=person(request), **form.cleaned_data)
         messages.success(request, "Saved.")
     else:
-        messages.error(request, "; ".join(f"{name}: {error[0]}" for name, error in form.errors.items()))
+        messages.error(request, _refusal(form))
     return redirect("camera", slug)
 
 
@@ -67,7 +73,7 @@ def upload(request: HttpRequest, slug: str) -> HttpResponseBase:
     camera = camera_for(request, slug)
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
-        messages.error(request, "; ".join(f"{name}: {error[0]}" for name, error in form.errors.items()))
+        messages.error(request, _refusal(form))
         return redirect("camera", slug)
     for file in form.cleaned_data["uploads"]:
         try:
@@ -76,10 +82,22 @@ def upload(request: HttpRequest, slug: str) -> HttpResponseBase:
             messages.error(request, f"{file.name}: {error}")
             continue
         (messages.error if found.refused else messages.success)(request, found.message)
+        if _rate_was_assumed(found, form.cleaned_data):
+            messages.warning(
+                request,
+                f"{found.recording.name} came without a frame rate and is taken as {found.recording.fps:g} fps."
+                " If it was filmed at another rate, all its times are wrong.",
+            )
     return redirect("camera", slug)
 
 
-def _take(request: HttpRequest, camera: Camera, file: UploadedFile[Any], wishes: dict[str, object]) -> ingest.Ingested:
+def _rate_was_assumed(found: ingest.Ingested, wishes: dict[str, object]) -> bool:
+    """An upload has no note of its frame rate beside it, so a pose file's is what the form says, or assumed."""
+    is_poses = found.recording.origin == Recording.Origin.POSES
+    return found.is_new and not found.refused and is_poses and not wishes["fps"]
+
+
+def _take(request: HttpRequest, camera: Camera, file: UploadedFile[Any], wishes: dict[str, Any]) -> ingest.Ingested:
     """Put the upload under its own name in a folder of its own, and ingest it from there."""
     name = Path(file.name or "upload").name.lstrip(".-") or "upload"
     if (file.size or 0) > settings.MAX_UPLOAD_MB * 2**20:
@@ -89,11 +107,12 @@ def _take(request: HttpRequest, camera: Camera, file: UploadedFile[Any], wishes:
         with path.open("wb") as target:
             for block in file.chunks():
                 target.write(block)
-        ordinal = wishes["slice_ordinal"]
         return ingest.ingest(
             camera,
             path,
-            slice_ordinal=ordinal if isinstance(ordinal, int) else None,
-            as_validation=bool(wishes["as_validation"]),
+            slice_ordinal=wishes["slice_ordinal"],
+            as_validation=wishes["as_validation"],
             by=person(request),
+            fps=wishes["fps"],
+            resolution=wishes["resolution"],
         )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from alfred.services import lease
 from annotator.access import person
+from annotator.glossary import GLOSSARY
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -21,6 +22,11 @@ def home(request: HttpRequest) -> HttpResponse:
 def health(request: HttpRequest) -> HttpResponse:
     """Says that the process answers, and nothing else."""
     return HttpResponse("ok", content_type="text/plain")
+
+
+def words(request: HttpRequest) -> HttpResponse:
+    """What the terms on the pages mean."""
+    return render(request, "annotator/words.html", {"words": GLOSSARY.values()})
 
 
 @require_POST

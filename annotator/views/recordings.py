@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from alfred.models import Job
 from alfred.services import jobs, pose_window, recording_facts
-from annotator.access import admin_only, recording_for
+from annotator.access import admin_only, job_for, recording_for
 from annotator.media import file_response
 
 LONGEST_S = 60.0
@@ -18,8 +19,19 @@ LONGEST_S = 60.0
 
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     recording = recording_for(request, pk)
-    facts = recording_facts.facts(recording)
-    return render(request, "annotator/recording.html", {"recording": recording, "camera": recording.camera} | facts)
+    seen = pose_window.people_seen(recording)
+    curve = pose_window.score_curve(recording)
+    names = {one["pk"]: one["name"] for one in seen}
+    more = {
+        "recording": recording,
+        "camera": recording.camera,
+        "rate_words": pose_window.frame_rate_words(recording),
+        "people": seen,
+        "listed": pose_window.LISTED,
+        "scores": [row | {"name": names.get(row["track"], "–")} for row in curve["segments"]] if curve else [],
+        "curve": {key: curve[key] for key in ("time", "score", "theta")} if curve else None,
+    }
+    return render(request, "annotator/recording.html", more | recording_facts.facts(recording))
 
 
 def poses(request: HttpRequest, pk: int) -> JsonResponse:
@@ -56,3 +68,17 @@ def retry_view(request: HttpRequest, pk: int) -> HttpResponseBase:
     for job in Job.objects.filter(kind__in=["extract", "score"], subject=recording.pk, state=Job.State.FAILED):
         jobs.retry(job.pk)
     return redirect("camera", recording.camera.slug)
+
+
+@admin_only
+@require_POST
+def retry_job_view(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Queue one given-up job once more; of a recording whose slice has closed with it inside there is no way back."""
+    job = job_for(request, pk)
+    jobs.retry(job.pk)
+    job.refresh_from_db()
+    if job.is_live:
+        messages.success(request, "It is waiting for a worker again.")
+    else:
+        messages.error(request, "This can't be tried again: its slice has closed, or it has been done since.")
+    return redirect("camera", job.camera.slug)

@@ -52,12 +52,14 @@ def verdict(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 def undo(request: HttpRequest) -> HttpResponse:
     """Bring back one's last answer's event; when that can't be, say why and change nothing."""
+    taken_back = record_verdict.last_own(person(request))
     try:
         event = record_verdict.undo(person(request))
     except record_verdict.NothingToUndo as error:
         response = HttpResponse(status=200)
         return reswap(trigger_client_event(response, "alfred:say", {"text": str(error)}), "none")
-    return render(request, "annotator/partials/_event.html", _shown(request, event, _chosen(request)))
+    shown = _shown(request, event, _chosen(request)) | {"taken_back": taken_back}
+    return render(request, "annotator/partials/_event.html", shown)
 
 
 @require_POST

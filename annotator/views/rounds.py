@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
-from alfred.models import Deployment
+from alfred.models import Deployment, Round
+from alfred.models.detectors import in_force
 from alfred.services import deploy, launch_round, round_facts
 from alfred.services.deploy import Refused
 from alfred.services.storage import artifacts
@@ -17,14 +20,18 @@ from annotator.media import file_response
 
 
 def page(request: HttpRequest, pk: int) -> HttpResponse:
-    row = round_for(request, pk)
-    return render(request, "annotator/round.html", {"round": row, "camera": row.camera} | round_facts.facts(row))
+    return render(request, "annotator/round.html", _facts(round_for(request, pk)))
 
 
 def status(request: HttpRequest, pk: int) -> HttpResponse:
-    row = round_for(request, pk)
-    context = {"round": row, "camera": row.camera} | round_facts.facts(row)
-    return render(request, "annotator/partials/_round_status.html", context)
+    return render(request, "annotator/partials/_round_status.html", _facts(round_for(request, pk)))
+
+
+def _facts(row: Round) -> dict[str, Any]:
+    """What the page shows. A page of a round long over must not call what it began from deployed."""
+    present = in_force(row.camera_id)
+    frame = {"round": row, "camera": row.camera, "present": present}
+    return frame | {"base_in_force": bool(present and present.pk == row.base_id)} | round_facts.facts(row)
 
 
 @admin_only

@@ -6,6 +6,7 @@ The numbers are unlike any others, so that a page that gives one away can be cau
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -58,6 +59,7 @@ class Scene:
     slice: Slice
     recording: Recording
     refused: Recording
+    refused_job: Job
     segments: list[Segment]
     deployments: list[Deployment]
     scoring: Scoring
@@ -72,7 +74,7 @@ def scene(name: str, *, events: int = 1, lane: Lane = Lane.REVIEW, **policies: A
     deployments = _deployments(camera)
     recording, extraction = record(camera, piece, people_seen=max(2, events))
     segments = list(recording.segments.order_by("track__number", "ordinal"))
-    scoring = _score(extraction, deployments[-1], segments)
+    scoring = score(extraction, deployments[-1], segments)
     refused = Recording.objects.create(
         camera=camera,
         slice=piece,
@@ -83,10 +85,11 @@ def scene(name: str, *, events: int = 1, lane: Lane = Lane.REVIEW, **policies: A
         start_at=timezone.now(),
         quarantined="Not a video.",
     )
-    Job.objects.create(
+    given_up = Job.objects.create(
         camera=camera, kind=Job.Kind.EXTRACT, subject=refused.pk, key=f"extract:{refused.pk}", state=Job.State.FAILED
     )
-    made = Scene(camera, piece, recording, refused, segments, deployments, scoring, _round(camera, piece, deployments))
+    row = _round(camera, piece, deployments)
+    made = Scene(camera, piece, recording, refused, given_up, segments, deployments, scoring, row)
     made.events = [open_event(made, lane, [segment]) for segment in segments[:events]]
     return made
 
@@ -118,9 +121,17 @@ def open_event(where: Scene, lane: Lane, segments: list[Segment], place: float |
 
 
 def record(
-    camera: Camera, piece: Slice, *, people_seen: int = 2, start: float = 0.0
+    camera: Camera,
+    piece: Slice,
+    *,
+    people_seen: int = 2,
+    start: float = 0.0,
+    spans: Sequence[tuple[float, float]] = (),
 ) -> tuple[Recording, PoseExtraction]:
-    """A recording with stored poses, tracks and segments of 4.5 s, and a file to play."""
+    """A recording with stored poses, tracks and segments of 4.5 s, and a file to play.
+
+    `spans`: what the tracks' rows say instead of the poses' own first and last second.
+    """
     poses = world.walkers(people_seen=people_seen, seconds=4.5, start=start)
     keys = artifacts()
     recording = Recording.objects.create(
@@ -152,7 +163,8 @@ def record(
     )
     for number in np.unique(poses.track):
         pts = poses.pts[poses.track == number]
-        span = {"start_pts": float(pts[0]), "end_pts": float(pts[-1]), "n_poses": len(pts)}
+        first, last = spans[number] if spans else (float(pts[0]), float(pts[-1]))
+        span = {"start_pts": first, "end_pts": last, "n_poses": len(pts)}
         track = Track.objects.create(camera=camera, extraction=extraction, number=int(number), **span)
         at = recording.start_at
         Segment.objects.create(
@@ -192,7 +204,13 @@ def _version(camera: Camera, label: str) -> DetectorVersion:
     )
 
 
-def _score(extraction: PoseExtraction, deployment: Deployment, segments: list[Segment]) -> Scoring:
+def score(
+    extraction: PoseExtraction,
+    deployment: Deployment,
+    segments: list[Segment],
+    values: Sequence[float | None] = (),
+) -> Scoring:
+    """Every segment's score is `SCORE` and flagged, unless `values` says otherwise."""
     keys = artifacts()
     poses = world.walkers(people_seen=extraction.n_tracks, seconds=4.5)
     with keys.temporary(".parquet") as path:
@@ -201,14 +219,14 @@ def _score(extraction: PoseExtraction, deployment: Deployment, segments: list[Se
     scoring = Scoring.objects.create(
         extraction=extraction, deployment=deployment, artifact=key, n_poses=len(poses), n_scored=len(poses)
     )
-    for segment in segments:
+    for segment, value in zip(segments, values or [SCORE] * len(segments), strict=True):
         SegmentScore.objects.create(
             segment=segment,
             scoring=scoring,
             deployment=deployment,
             slice=segment.slice,
-            value=SCORE,
-            flagged=True,
+            value=value,
+            flagged=value is not None and value >= deployment.theta,
             peak_pts=segment.start_pts + 1.5,
         )
     return scoring

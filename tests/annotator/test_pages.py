@@ -25,8 +25,10 @@ def urls(where: Scene) -> dict[str, str]:
     return {
         "review": reverse("review"),
         "cameras": reverse("cameras"),
+        "words": reverse("words"),
         "add a camera": reverse("camera-add"),
         "camera": reverse("camera", args=[slug]),
+        "camera with refused files": reverse("camera", args=[slug]) + "?refused",
         "report": reverse("report", args=[slug]),
         "recording": reverse("recording", args=[where.recording.pk]),
         "recording without poses": reverse("recording", args=[where.refused.pk]),
@@ -231,7 +233,7 @@ def test_several_files_at_once_and_none() -> None:
     client.post(url, {"uploads": files})
     assert Recording.objects.count() == before + 2  # the same bytes twice are one
     shown = client.post(url, {}, follow=True).content.decode()
-    assert "uploads: This field is required." in shown
+    assert "Files: This field is required." in shown
 
 
 def test_good_poses_are_taken_in_and_queued(tmp_path: Any) -> None:
@@ -268,7 +270,7 @@ def test_a_slice_number_that_is_none(ordinal: str) -> None:
     client.force_login(world.people(where.camera).admin)
     data = {"uploads": SimpleUploadedFile("a.mp4", b""), "slice_ordinal": ordinal}
     shown = client.post(reverse("camera-upload", args=["gate"]), data, follow=True).content.decode()
-    assert "slice_ordinal: " in shown
+    assert "Slice number (empty: the open slice): " in shown
     assert Recording.objects.filter(camera=where.camera).count() == 2
 
 
@@ -282,7 +284,8 @@ def test_policies_out_of_range_change_nothing(change: dict[str, Any]) -> None:
     client.force_login(world.people(where.camera).admin)
     good = {"methodology": "continual", "review_budget": 10, "alert_share": 0.1, "val_min": 5}
     shown = client.post(reverse("camera-policies", args=["gate"]), good | change, follow=True).content.decode()
-    assert next(iter(change)) + ":" in shown
+    label = {"alert_share": "Alert budget", "val_min": "Validation set", "review_budget": "Review budget"}
+    assert label.get(next(iter(change)), "Methodology") + ":" in shown
     where.camera.refresh_from_db()
     assert where.camera.methodology == "active_learning" and where.camera.review_budget == 300
     client.post(reverse("camera-policies", args=["gate"]), good)

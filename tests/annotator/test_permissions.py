@@ -53,6 +53,10 @@ def _round(where: Scene) -> dict[str, Any]:
     return {"pk": where.round.pk}
 
 
+def _job(where: Scene) -> dict[str, Any]:
+    return {"pk": where.refused_job.pk}
+
+
 def _upload(where: Scene) -> dict[str, Any]:
     return {"uploads": SimpleUploadedFile("empty.mp4", b"")}
 
@@ -63,6 +67,7 @@ ROUTES = {
     "login": Route("anonymous", 200),
     "home": Route("outsider", 302),
     "logout": Route("outsider", 302, "post"),
+    "words": Route("outsider", 200),
     "review": Route("outsider", 200),
     "review-next": Route("outsider", 200),
     "review-undo": Route("outsider", 200, "post"),
@@ -89,6 +94,7 @@ ROUTES = {
     "round-launch": Route("admin", 302, "post", _slug),
     "roll-back": Route("admin", 302, "post", _slug, lambda w: {"deployment": w.deployments[0].pk}),
     "recording-retry": Route("admin", 302, "post", lambda w: {"pk": w.refused.pk}),
+    "job-retry": Route("admin", 302, "post", _job),
     "round-cancel": Route("admin", 302, "post", _round),
     "round-promote": Route("admin", 302, "post", _round),
     "round-reject": Route("admin", 302, "post", _round, lambda w: {"reason": "no"}),

@@ -18,6 +18,7 @@ from django.utils import timezone
 from alfred.models import Event, Lane, Lease, User, ValidationSet, Verdict
 from tests import world
 from tests.annotator import stage
+from tests.annotator.pages import Page
 from tests.annotator.stage import Scene
 
 pytestmark = pytest.mark.django_db
@@ -187,6 +188,27 @@ def test_undo_twice_goes_one_further_back(gate: Scene, cast: world.People) -> No
     post(client, gate.events[1])
     assert shown(client.post(reverse("review-undo"))) == gate.events[1].pk
     assert shown(client.post(reverse("review-undo"))) == gate.events[0].pk
+
+
+def test_the_undo_line_says_what_undo_would_take_back_now(gate: Scene, cast: world.People) -> None:
+    client, (first, second, _) = signed_in(cast.alice), gate.events
+    assert "takes back" not in words(client.get(NEXT))
+    post(client, first, "anomaly")
+    assert "undo takes back your last answer, Gate: normal" in words(then(client, second, "normal"))
+    once = words(client.post(reverse("review-undo")))
+    assert "Taken back: Gate: normal." in once and "would now take back the one before, Gate: anomaly" in once
+    twice = words(client.post(reverse("review-undo")))
+    assert "Taken back: Gate: anomaly." in twice and "Nothing else of yours from the last 30 minutes" in twice
+    assert "Taken back" not in words(client.get(NEXT))
+
+
+def test_the_strip_is_labelled_and_stands_with_the_slider(gate: Scene, cast: world.People) -> None:
+    page = Page(signed_in(cast.alice).get(NEXT).content.decode())
+    strip = next(t for t in page.all("canvas") if "data-strip" in t.attributes)
+    slider = next(t for t in page.all("input") if "data-seek" in t.attributes)
+    label = next(t for t in page.tags if t.attributes.get("id") == strip.attributes["aria-labelledby"])
+    assert "over time" in label.text
+    assert strip.inside[-1] is slider.inside[-1] and strip.inside[-1].attributes["class"] == "timeline"
 
 
 def test_undo_says_why_not_and_changes_nothing(gate: Scene, cast: world.People) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -201,6 +202,7 @@ def test_a_lost_connection_loses_no_answer(demo: Demo, browser: Browser) -> None
 def test_a_round_is_launched_watched_promoted_and_rolled_back(demo: Demo, browser: Browser) -> None:
     admin = signed_in(demo, browser, "admin")
     admin.goto(f"{demo.url}/cameras/simulated-hall/")
+    expect(admin.locator("#launch-takes")).to_contain_text("This closes slice 0 (1 recording, ")
     admin.click("text=Launch a round")
     expect(admin.locator("h1")).to_contain_text("Round 1")
     # The page moves by itself: no reload here.
@@ -220,6 +222,22 @@ def test_a_round_is_launched_watched_promoted_and_rolled_back(demo: Demo, browse
     admin.on("dialog", lambda dialog: dialog.accept())
     admin.locator("button:has-text('roll back to this')").first.click()
     expect(admin.locator("#notices")).to_contain_text("in force again")
+
+
+def test_people_and_scores_of_a_recording_lead_to_their_moment(demo: Demo, browser: Browser) -> None:
+    sue = signed_in(demo, browser, "sue")
+    sue.goto(f"{demo.url}/cameras/simulated-hall/")
+    sue.click("a:has-text('simulated-slice-0.npz')")
+    expect(sue.locator("[data-note]")).to_have_text("")
+    person = sue.locator("button[aria-label^='Person 40, first seen']")
+    person.click()
+    expect(sue.locator("[data-time]")).to_contain_text(f"{person.inner_text()} / ")
+    expect(sue.locator("[data-action=play]")).to_have_text("Play")
+    curve = sue.locator(".u-over").bounding_box()
+    assert curve is not None
+    sue.locator(".u-over").click(position={"x": curve["width"] / 2, "y": 20})
+    middle = r"^(4:5|5:0)\d\.\d / 10:00"
+    expect(sue.locator("[data-time]")).to_have_text(re.compile(middle))
 
 
 def test_an_upload_is_refused_with_a_sentence(demo: Demo, browser: Browser, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 // Wires the pages: the player, answers by key, live progress, charts. No inline code anywhere (strict CSP).
 import { Player } from "./player.js";
 import { drawCharts } from "./charts.js";
+import { drawScores } from "./scores.js";
 
 let player = null;
 let shownAt = performance.now();
@@ -40,9 +41,19 @@ document.addEventListener("click", (e) => {
     button.classList.add("chosen");
   }
   if (e.target.closest("[data-action=help]")) toggleHelp();
+  const spot = e.target.closest("[data-seek-to]");
+  if (spot) goTo(parseFloat(spot.dataset.seekTo));
   const question = e.target.closest("[data-confirm]");
   if (question && !window.confirm(question.dataset.confirm)) e.preventDefault();
 });
+// A moment of the recording, from the list of people or the curve: stop there, with the stage in sight.
+function goTo(seconds) {
+  if (!player || !player.data) return;
+  player.pause();
+  player.go(seconds);
+  player.root.scrollIntoView({ block: "nearest" });
+}
+document.addEventListener("alfred:seek", (e) => goTo(e.detail));
 function failed() {
   document.querySelectorAll(".chosen").forEach((b) => b.classList.remove("chosen"));
   say("The server did not take this yet; nothing is lost. Press the key again.");
@@ -58,6 +69,7 @@ document.body.addEventListener("htmx:afterSwap", () => {
   if (document.querySelector("#review [data-event]")) document.getElementById("notices").replaceChildren();
   openPlayer();
   drawCharts();
+  watchTables();
 });
 
 // Keys. Inactive while typing, composing, or with a modifier held.
@@ -97,6 +109,13 @@ function keepLease() {
   });
 }
 
+// Tables wider than the screen say so, and can be reached and moved by keyboard.
+function watchTables() {
+  const look = (box) => box.classList.toggle("overflows", box.scrollWidth > box.clientWidth + 1);
+  const watch = new ResizeObserver((seen) => seen.forEach((s) => look(s.target)));
+  document.querySelectorAll(".scroll").forEach((box) => { look(box); watch.observe(box); });
+}
+
 // Live pages: the stream says that something moved, the page asks for what it shows.
 function listen() {
   document.querySelectorAll("[data-live]").forEach((place) => {
@@ -109,5 +128,7 @@ function listen() {
 document.querySelectorAll("[data-submit-on-change]").forEach((s) => s.addEventListener("change", () => s.form.submit()));
 openPlayer();
 drawCharts();
+drawScores();
+watchTables();
 keepLease();
 listen();

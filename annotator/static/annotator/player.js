@@ -9,6 +9,12 @@ const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 const HOLD_S = 0.2; // a gap up to this long is bridged, a longer one hides the person
 const CHUNK_S = 20;
 
+// As times stand in lists: 6:38.7
+function minutes(seconds) {
+  const tenths = Math.round(seconds * 10);
+  return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
+}
+
 export class Player {
   constructor(root) {
     this.root = root;
@@ -98,7 +104,8 @@ export class Player {
 
   async show(t) {
     this.t = t;
-    if (this.duration && !this.loading && (t < this.data.start || t > this.data.end - 0.3) && t < this.end - 0.3) {
+    const ahead = t > this.data.end - 0.3 && this.data.end < this.end - 1e-3;
+    if (this.duration && !this.loading && (t < this.data.start || ahead)) {
       this.loading = true;
       try { await this.fetchPoses(Math.max(0, t - 0.5)); } catch { this.note.textContent = "waiting for the server…"; }
       this.loading = false;
@@ -142,7 +149,7 @@ export class Player {
 
   resize() {
     const ratio = window.devicePixelRatio || 1;
-    for (const canvas of [this.canvas, this.strip]) {
+    for (const canvas of [this.canvas, this.strip].filter(Boolean)) {
       canvas.width = Math.round(canvas.clientWidth * ratio);
       canvas.height = Math.round(canvas.clientHeight * ratio);
     }
@@ -182,12 +189,14 @@ export class Player {
       g.lineWidth = 1;
       g.strokeRect(view.dx, view.dy, this.data.width * view.scale, this.data.height * view.scale);
     }
-    this.data.people.forEach((person, i) => this.drawPerson(g, view, person, COLOURS[i % COLOURS.length]));
+    // A recording's people have numbers: they keep their colour when the next stretch is loaded.
+    this.data.people.forEach((person, i) => this.drawPerson(g, view, person, COLOURS[(parseInt(person.name) || i + 1) % COLOURS.length]));
     this.drawStrip();
     if (this.end > this.start && document.activeElement !== this.seek) {
       this.seek.value = Math.round((1000 * (this.t - this.start)) / (this.end - this.start));
     }
-    this.clock.textContent = `${(this.t - this.start).toFixed(1)} / ${(this.end - this.start).toFixed(1)} s`;
+    const [at, long] = [this.t - this.start, this.end - this.start];
+    this.clock.textContent = long < 60 ? `${at.toFixed(1)} / ${long.toFixed(1)} s` : `${minutes(at)} / ${minutes(long)}`;
   }
 
   placeVideo(view) {
@@ -252,6 +261,7 @@ export class Player {
   }
 
   drawStrip() {
+    if (!this.strip) return;
     const g = this.strip.getContext("2d");
     const { width: w, height: h } = this.strip;
     g.clearRect(0, 0, w, h);
