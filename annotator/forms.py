@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from django import forms
 
 from alfred.core.methodologies import Methodology
+from alfred.detectors import registry
 from alfred.models import Answer, Camera
 from alfred.services.launch_round import TRAINABLE
 
@@ -21,9 +22,19 @@ else:  # generic for the type checker only
 class CameraForm(_CameraModelForm):
     """A new camera."""
 
+    detector = forms.ChoiceField(
+        choices=lambda: [(name, name) for name in registry.with_source_weights()],
+        initial=Camera.DETECTOR,
+        required=False,
+        help_text="what scores its poses; docs/detectors.md says how each works and how well",
+    )
+
     class Meta:
         model = Camera
-        fields = ["name", "time_zone", "privacy", "slice_by"]
+        fields = ["name", "time_zone", "privacy", "slice_by", "detector"]
+
+    def clean_detector(self) -> str:
+        return self.cleaned_data["detector"] or Camera.DETECTOR
 
     def clean_time_zone(self) -> str:
         value: str = self.cleaned_data["time_zone"]

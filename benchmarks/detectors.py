@@ -46,9 +46,8 @@ def run() -> tuple[dict[str, float | str], bool]:
 
 def _windows(detector: Detector, n: int) -> npt.NDArray[np.float32]:
     """Smooth random movement of the detector's own shape."""
-    channels = int(detector.info().get("channels", 2))
     rng = np.random.default_rng(0)
-    steps = rng.normal(size=(n, channels, detector.window.length, 18)).cumsum(axis=2)
+    steps = rng.normal(size=(n, detector.window.channels, detector.window.length, 18)).cumsum(axis=2)
     return (0.2 * steps).astype(np.float32)
 
 

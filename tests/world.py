@@ -67,8 +67,8 @@ def join(cast: People, view: Camera) -> None:
 
 
 def camera(name: str = "Gate", **policies: Any) -> Camera:
-    """A camera; slices by imported number, so that tests say which one a file belongs to."""
-    return add_camera.add(name=name, **{"slice_by": Camera.SliceBy.IMPORTED, **policies})
+    """A camera; slices by imported number, so that tests say which one a file belongs to. With STG-NF, for its losses."""
+    return add_camera.add(name=name, **{"slice_by": Camera.SliceBy.IMPORTED, "detector": "stg_nf", **policies})
 
 
 def stream(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,15 @@ def checked_windows(windows: npt.NDArray[np.float32], channels: int, length: int
     if not np.isfinite(values).all():
         raise ValueError("windows hold values that are not finite")
     return values
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A detector that can be told at once, without training, that windows are normal here."""
+
+    def remember(self, windows: npt.NDArray[np.float32]) -> None:
+        """Take windows (n, C, T, V) that a person called normal; their scores and those of their like fall."""
+        ...
 
 
 class Detector(Protocol):

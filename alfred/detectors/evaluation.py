@@ -17,6 +17,7 @@ from alfred.detectors.base import Detector
 from alfred.detectors.scoring import score_poses
 from alfred.pose.formats.benchmark import Clip
 from alfred.pose.published import ClipScores, frame_scores, published_windows
+from alfred.pose.skeleton import JOINTS18
 from alfred.pose.windows import window_count
 
 Blocks = Literal["clip", "track"]
@@ -101,10 +102,14 @@ def evaluate_published(
     Frames only. Cameras are pooled per table row as clips in the order given; the lowest score, which empty frames
     take, is that of all clips.
     """
+    if detector.window.place:
+        raise ValueError(f"{detector.name} needs to know where people stand, which the published protocol leaves out")
     found = []
     for clip in clips:
         windows = published_windows(clip.poses, width=clip.width, height=clip.height, length=detector.window.length)
-        found.append(ClipScores(windows, detector.score(windows.values[:, :2]), len(clip.frame_labels)))
+        found.append(
+            ClipScores(windows, detector.score(windows.values[:, : detector.window.channels]), len(clip.frame_labels))
+        )
     frames = [
         _Scored(clip.camera, score, clip.frame_labels, np.full(len(score), index, np.int64))
         for index, (clip, score) in enumerate(zip(clips, frame_scores(found), strict=True))
@@ -140,8 +145,8 @@ def latency(detector: Detector, clips: Sequence[Clip]) -> float | None:
     """Milliseconds to score 1 000 windows (best of three, as many windows as there are, at most 1 000)."""
     if not any(window_count(clip.poses, detector.window) for clip in clips):
         return None
-    rng = np.random.default_rng(0)
-    probe = rng.normal(size=(LATENCY_WINDOWS, *_window_shape(detector, clips))).astype(np.float32)
+    shape = (LATENCY_WINDOWS, detector.window.channels, detector.window.length, JOINTS18)
+    probe = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     detector.score(probe)
     times = []
     for _ in range(3):
@@ -149,16 +154,6 @@ def latency(detector: Detector, clips: Sequence[Clip]) -> float | None:
         detector.score(probe)
         times.append(perf_counter() - start)
     return round(min(times) * 1000, 2)
-
-
-def _window_shape(detector: Detector, clips: Sequence[Clip]) -> tuple[int, ...]:
-    from alfred.pose.windows import iter_windows
-
-    for clip in clips:
-        batches = iter_windows(clip.poses, width=clip.width, height=clip.height, spec=detector.window, batch_size=1)
-        for batch in batches:
-            return tuple(batch.values.shape[1:])
-    raise ValueError("no clip has a window")
 
 
 def _owner(clip: Clip, index: int, blocks: Blocks) -> npt.NDArray[np.int64]:

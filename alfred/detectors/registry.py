@@ -18,7 +18,11 @@ from alfred.pose.windows import slowest_fps
 ENTRY_POINTS = "alfred.detectors"
 """Group under which an installed package may offer more: `name = "package.module:Class"`."""
 
-BUILT_IN = {"stg_nf": "alfred.detectors.stg_nf.detector:StgNf"}
+BUILT_IN = {
+    "gepc": "alfred.detectors.gepc.detector:Gepc",
+    "memory": "alfred.detectors.memory.detector:Memory",
+    "stg_nf": "alfred.detectors.stg_nf.detector:StgNf",
+}
 
 SOURCE = Path(__file__).parent / "source"
 
@@ -56,6 +60,11 @@ def source_versions(name: str, folder: Path = SOURCE) -> list[tuple[Path, Card]]
         if card.get("name") == name and path.is_file():
             found.append((path, card))
     return sorted(found, key=lambda item: (-float(item[1]["fps"]), str(item[1]["version"])))
+
+
+def with_source_weights(folder: Path = SOURCE) -> list[str]:
+    """The detectors a camera can start with: those that weights come with, sorted."""
+    return [name for name in names() if source_versions(name, folder)]
 
 
 def source_for(name: str, source_fps: float, folder: Path = SOURCE) -> tuple[Path, Card]:

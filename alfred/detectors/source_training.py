@@ -85,8 +85,8 @@ def at_rate(data: LabelledPoses, fps: float) -> LabelledPoses:
 
 
 def normal_windows(data: Iterable[LabelledPoses], spec: WindowSpec) -> Array:
-    """Windows (n, 2, T, V) without an anomalous pose anywhere in the window's span."""
-    parts = [np.zeros((0, 2, spec.length, 18), np.float32)]
+    """Windows (n, C, T, V) without an anomalous pose anywhere in the window's span."""
+    parts = [np.zeros((0, spec.channels, spec.length, 18), np.float32)]
     for one in data:
         width, height = _size(one)
         for batch in iter_windows(one.poses, width=width, height=height, spec=spec):

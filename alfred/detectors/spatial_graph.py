@@ -59,7 +59,7 @@ def partitioned_adjacency(
     return torch.stack([near * itself, near * ~(itself | nearer), near * nearer])
 
 
-class GroupNorm(nn.Module):
+class KindNorm(nn.Module):
     """Holds the BatchNorm of one kind of adjacency; `SpatialAttention` applies all three at once."""
 
     def __init__(self, channels: int) -> None:
@@ -80,7 +80,7 @@ class SpatialAttention(nn.Module):
         self.g_adj = nn.Parameter(torch.full((GROUPS, JOINTS18, JOINTS18), _START))
         self.conv_a = nn.ModuleList(nn.Conv2d(channels_in, inner, 1) for _ in range(GROUPS))
         self.conv_b = nn.ModuleList(nn.Conv2d(channels_in, inner, 1) for _ in range(GROUPS))
-        self.gconv = nn.ModuleList(GroupNorm(channels_out) for _ in range(KINDS))
+        self.gconv = nn.ModuleList(KindNorm(channels_out) for _ in range(KINDS))
         self.down = _matched(channels_in, channels_out) if channels_in != channels_out else nn.Identity()
         self.bn = nn.BatchNorm2d(channels_out)  # never used; the published weights hold it
         self.expanding_conv = nn.Conv2d(channels_in, KINDS * GROUPS * channels_out, 1, bias=False)
@@ -108,14 +108,21 @@ class SpatialAttention(nn.Module):
 
         Each column is a softmax over the joints listened to; the products are not scaled, as published.
         """
+        return attention(F.conv2d(x, *self.embedding()))
+
+    def embedding(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the 1x1 convolution that gives all six embeddings."""
         convs = [cast(nn.Conv2d, conv) for conv in (*self.conv_a, *self.conv_b)]
-        weight = torch.cat([conv.weight for conv in convs])
-        bias = torch.cat([cast(Tensor, conv.bias) for conv in convs])
-        return attention(F.conv2d(x, weight, bias))
+        return torch.cat([conv.weight for conv in convs]), torch.cat([cast(Tensor, conv.bias) for conv in convs])
+
+    @property
+    def norms(self) -> list[nn.BatchNorm2d]:
+        """The BatchNorm of each kind of adjacency."""
+        return [cast(KindNorm, part).bn for part in self.gconv]
 
     def normed(self, x: Tensor) -> Tensor:
         """The BatchNorm of each kind on its third of the channels of x (B, 3 C', T, V)."""
-        norms = [cast(GroupNorm, part).bn for part in self.gconv]
+        norms = self.norms
         means = [cast(Tensor, norm.running_mean) for norm in norms]
         variances = [cast(Tensor, norm.running_var) for norm in norms]
         mean, variance = torch.cat(means), torch.cat(variances)
@@ -123,7 +130,8 @@ class SpatialAttention(nn.Module):
         training, momentum = norms[0].training, cast(float, norms[0].momentum)
         out = F.batch_norm(x, mean, variance, weight, bias, training, momentum, norms[0].eps)
         if training:
-            torch._foreach_copy_([*means, *variances], [*mean.chunk(KINDS), *variance.chunk(KINDS)])
+            for kept, moved in zip(means + variances, mean.chunk(KINDS) + variance.chunk(KINDS), strict=True):
+                kept.copy_(moved)
             for norm in norms:
                 cast(Tensor, norm.num_batches_tracked).add_(1)
         return out
@@ -260,7 +268,7 @@ class GraphDecoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 4 unit, T / 6, V) → (B, C, T, V), of any sign."""
         for layer in self.st_gcn_dec:
-            x = layer(x, self.A) if isinstance(layer, ConvBlock) else layer(x)
+            x = layer(x) if isinstance(layer, nn.Upsample) else layer(x, self.A)
         out: Tensor = self.dec_final_gcn(x, self.A)
         return out
 

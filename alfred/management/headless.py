@@ -84,11 +84,11 @@ def _real(camera: Camera, reviewer: User, say: Callable[[str], None]) -> Seen:
 
 
 def rehearse(
-    name: str, validation: Path, slices: list[Path], noise: float, say: Callable[[str], None], simulated: bool = False
+    name: str, validation: Path, slices: list[Path], noise: float, say: Callable[[str], None], **policies: Any
 ) -> Seen:
     """Prequential: each slice is scored and reviewed before a round trains on it; candidates are always promoted."""
     reviewer = steps.script_reviewer()
-    camera = seed_demo.camera(name, slice_by=Camera.SliceBy.IMPORTED, review_budget=100_000, is_simulated=simulated)
+    camera = seed_demo.camera(name, slice_by=Camera.SliceBy.IMPORTED, review_budget=100_000, **policies)
     seen = Seen(camera)
     _ingest(camera, validation, say, as_validation=True)
     steps.wait(camera, "the validation set", say)

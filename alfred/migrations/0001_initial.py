@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                 ('time_zone', models.CharField(default='UTC', max_length=64)),
                 ('privacy', models.CharField(choices=[('poses_only', 'poses only: pixels are thrown away'), ('video', 'keep the video under the poses')], default='poses_only', max_length=12)),
                 ('slice_by', models.CharField(choices=[('day', 'a slice closes at local midnight'), ('imported', 'one slice per imported number (ingest --slice k)')], default='day', max_length=12)),
-                ('detector', models.CharField(default='stg_nf', max_length=40)),
+                ('detector', models.CharField(default='memory', max_length=40)),
                 ('methodology', models.CharField(default='active_learning', max_length=20)),
                 ('review_budget', models.PositiveIntegerField(default=300, help_text='segments asked per slice (day)')),
                 ('alert_share', models.FloatField(default=0.05, help_text='alert budget: the share of normal segments that may be flagged while too few anomalies are known', validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),

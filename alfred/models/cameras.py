@@ -9,6 +9,9 @@ from django.db import models
 class Camera(models.Model):
     """A fixed view. Its policies are plain columns; what it learned stands in rows that point here."""
 
+    DETECTOR = "memory"
+    """What scores a new camera's poses unless another is chosen."""
+
     class Privacy(models.TextChoices):
         POSES_ONLY = "poses_only", "poses only: pixels are thrown away"
         VIDEO = "video", "keep the video under the poses"
@@ -22,7 +25,7 @@ class Camera(models.Model):
     time_zone = models.CharField(max_length=64, default="UTC")
     privacy = models.CharField(max_length=12, choices=Privacy.choices, default=Privacy.POSES_ONLY)
     slice_by = models.CharField(max_length=12, choices=SliceBy.choices, default=SliceBy.DAY)
-    detector = models.CharField(max_length=40, default="stg_nf")
+    detector = models.CharField(max_length=40, default=DETECTOR)
     methodology = models.CharField(max_length=20, default="active_learning")
     review_budget = models.PositiveIntegerField(default=300, help_text="segments asked per slice (day)")
     alert_share = models.FloatField(

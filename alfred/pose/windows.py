@@ -32,20 +32,30 @@ _FLAT = 1e-6  # picture heights: a window this flat has no scale
 class WindowSpec:
     """How a detector wants its windows: `length` samples at `fps` (Hz), one window every `stride` samples.
 
-    Gaps of a track up to `max_gap_s` seconds are filled by interpolation; longer ones cut it.
+    Gaps of a track up to `max_gap_s` seconds are filled by interpolation; longer ones cut it. After x and y come, where
+    asked for, one channel with each joint's `confidence` (0..1), and three with the `place` that normalising takes
+    away, the same in all samples and joints: the window's mean x and mean y as shares of the picture, and the natural
+    logarithm of the standard deviation of y as a share of its height.
     """
 
     length: int = 24
     stride: int = 1
     fps: float = 30.0
     max_gap_s: float = 0.2
+    confidence: bool = False
+    place: bool = False
+
+    @property
+    def channels(self) -> int:
+        """C of the windows (n, C, length, 18): x, y, and what else is asked for."""
+        return 2 + self.confidence + 3 * self.place
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
     """n windows, ready for a detector, and where each belongs.
 
-    values      (n, 2, length, 18)  float32  normalised x, y (`normalise`) of the 18 joints
+    values      (n, C, length, 18)  float32  normalised x, y (`normalise`) of the 18 joints; see `WindowSpec.channels`
     track       (n,)                int32    whose
     run         (n,)                int32    which uncut stretch; numbered over the whole `Poses`
     centre_pts  (n,)                float64  PTS in seconds of sample `length // 2`
@@ -193,17 +203,20 @@ def iter_windows(
     counts = runs.window_counts(spec)
     kept = np.flatnonzero(counts)
     for group in _groups(kept, counts, batch_size):
-        xy, sample_begin = _resample(poses, runs, group, spec)
+        samples, sample_begin = _resample(poses, runs, group, spec)
         total = int(counts[group].sum())
         owner = np.repeat(np.arange(len(group)), counts[group])
         within = np.arange(total) - np.repeat(np.cumsum(counts[group]) - counts[group], counts[group])
         for at in range(0, total, batch_size):
             mine, nth = owner[at : at + batch_size], within[at : at + batch_size] * spec.stride
             run = group[mine]
-            values = _cut(xy, sample_begin[mine] + nth, spec.length)
-            _normalise_in_place(values, width, height)
+            values = _cut(samples, sample_begin[mine] + nth, spec.length)
+            place = _place(values[:, :2], width, height) if spec.place else None
+            _normalise_in_place(values[:, :2], width, height)
+            if place is not None:
+                values = np.concatenate([values, np.repeat(place[..., None], values.shape[2], axis=2)], axis=1)
             yield Windows(
-                values.reshape(len(run), 2, spec.length, JOINTS18),
+                values.reshape(len(run), spec.channels, spec.length, JOINTS18),
                 poses.track[runs.order[runs.first[run]]],
                 run.astype(np.int32),
                 runs.start[run] + (nth + spec.length // 2) / spec.fps,
@@ -217,7 +230,10 @@ def _groups(kept: Ints, counts: Ints, batch_size: int) -> list[Ints]:
 
 
 def _resample(poses: Poses, runs: _Runs, group: Ints, spec: WindowSpec) -> tuple[Float32, Ints]:
-    """The samples of some runs, laid one after another: (2, samples, 18) px, and where each run begins."""
+    """The samples of some runs, laid one after another: (2, samples, 18) px, and where each run begins.
+
+    With the spec's `confidence` there is a third channel, resampled in the same way.
+    """
     counts = runs.samples[group]
     begin = np.cumsum(counts) - counts
     nth = np.arange(counts.sum()) - np.repeat(begin, counts)
@@ -234,9 +250,10 @@ def _resample(poses: Poses, runs: _Runs, group: Ints, spec: WindowSpec) -> tuple
     span = place[right] - place[left]
     weight = np.where(span > 0, (wanted - place[left]) / np.where(span > 0, span, 1), 0)
     share = np.where(weight < _SAME_TIME, 0, np.minimum(weight, 1)).astype(np.float32)[:, None]
-    keypoints = to_18(poses.keypoints[runs.order[rows]][..., :2])
-    out = np.empty((2, len(nth), JOINTS18), np.float32)
-    for channel in range(2):
+    channels = 2 + spec.confidence
+    keypoints = to_18(poses.keypoints[runs.order[rows]][..., :channels])
+    out = np.empty((channels, len(nth), JOINTS18), np.float32)
+    for channel in range(channels):
         values = keypoints[..., channel]
         out[channel] = values[left] * (1 - share) + values[right] * share
     return out, begin
@@ -248,12 +265,21 @@ def _ranges(first: Ints, count: Ints) -> Ints:
     return np.arange(count.sum()) + shift
 
 
-def _cut(xy: Float32, start: Ints, length: int) -> Float32:
-    """Windows (n, 2, length * 18) that begin at samples `start`: each is one contiguous copy a channel."""
-    joints = xy.shape[2]
-    out = np.empty((len(start), 2, length * joints), np.float32)
-    for channel in range(2):
-        view = np.lib.stride_tricks.sliding_window_view(xy[channel].reshape(-1), length * joints)
+def _place(xy: Float32, width: float, height: float) -> Float32:
+    """(n, 2, T * V) px → (n, 3): mean x and y in pictures, ln of the deviation of y in picture heights."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        deviation = xy[:, 1].std(axis=1) / np.float32(height)
+        shares = [xy[:, 0].mean(axis=1) / np.float32(width), xy[:, 1].mean(axis=1) / np.float32(height)]
+        out = np.stack([*shares, np.log(np.maximum(deviation, _FLAT))], axis=1).astype(np.float32)
+    return np.nan_to_num(out, copy=False, nan=0.0)
+
+
+def _cut(samples: Float32, start: Ints, length: int) -> Float32:
+    """Windows (n, C, length * 18) that begin at samples `start`: each is one contiguous copy a channel."""
+    channels, _, joints = samples.shape
+    out = np.empty((len(start), channels, length * joints), np.float32)
+    for channel in range(channels):
+        view = np.lib.stride_tricks.sliding_window_view(samples[channel].reshape(-1), length * joints)
         out[:, channel] = view[start * joints]
     return out
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
+from alfred.detectors.base import Remembers
 from alfred.models import (
     DetectorVersion,
     LabelSnapshot,
@@ -87,6 +88,8 @@ def _train(context: JobContext, row: Round) -> None:
         context.report(done, total, f"training, {text}")
 
     log = detector.fine_tune(windows, seed=row.seed, progress=progress)
+    if isinstance(detector, Remembers) and found.confirmed:
+        detector.remember(training_set.training_windows(row, detector.window, found.confirmed))
     with artifacts().temporary(".safetensors") as path:
         detector.save(path)
         digest = digest_of(path)

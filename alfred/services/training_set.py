@@ -48,6 +48,11 @@ class Membership:
         return {s for s, r in zip(self.segments, self.reasons, strict=True) if Reason(int(r)).trains}
 
     @property
+    def confirmed(self) -> set[int]:
+        """Those that train because a person called them normal although they were flagged."""
+        return {s for s, r in zip(self.segments, self.reasons, strict=True) if r == Reason.CONFIRMED_FP}
+
+    @property
     def by_reason(self) -> dict[str, int]:
         counted = Counter(int(r) for r in self.reasons)
         return {Reason(code).words: n for code, n in sorted(counted.items())}
@@ -139,7 +144,7 @@ def write_manifest(row: Round, found: Membership) -> str:
 def training_windows(row: Round, spec: WindowSpec, trains: set[int]) -> npt.NDArray[np.float32]:
     """Windows (n, C, T, V) whose centre pose lies in a segment that trains; a seeded draw where there are too many."""
     rng = np.random.default_rng(row.seed)
-    kept = np.zeros((0, 2, spec.length, 18), np.float32)
+    kept = np.zeros((0, spec.channels, spec.length, 18), np.float32)
     keys = np.zeros(0)
     spec = replace(spec, stride=TRAIN_STRIDE)
     extractions = PoseExtraction.objects.filter(recording__slice=row.slice).select_related("recording").order_by("id")

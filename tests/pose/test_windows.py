@@ -44,7 +44,7 @@ def all_windows(poses: Poses, spec: WindowSpec, batch_size: int = 4096) -> Windo
     parts = list(iter_windows(poses, **SIZE, spec=spec, batch_size=batch_size))
     assert all(0 < len(part) <= batch_size for part in parts)
     if not parts:
-        return Windows(np.zeros((0, 2, spec.length, 18), np.float32), *(np.zeros(0) for _ in range(3)))
+        return Windows(np.zeros((0, spec.channels, spec.length, 18), np.float32), *(np.zeros(0) for _ in range(3)))
     return Windows(*(np.concatenate([getattr(p, f) for p in parts]) for f in Windows.__slots__))
 
 
@@ -131,6 +131,46 @@ def test_a_track_that_is_too_slow_is_not_windowed() -> None:
     )
     assert np.isnan(scores[poses.track == 1]).all()
     assert not np.isnan(scores[poses.track == 2]).any()
+
+
+def test_confidence_comes_along_where_it_is_asked_for() -> None:
+    times = np.arange(40) / 15
+    poses = track_of(3, times)
+    poses.keypoints[..., 2] = 0
+    poses.keypoints[:, 9, 2] = np.linspace(0, 1, 40)  # the left wrist is seen better and better
+    poses.keypoints[:, 5, 2] = 0.8  # one shoulder: the neck lies half-way between a seen and an unseen one
+    windows = all_windows(poses, WindowSpec(confidence=True))
+    assert windows.values.shape[1:] == (3, 24, 18) == (WindowSpec(confidence=True).channels, 24, 18)
+    np.testing.assert_array_equal(windows.values[:, :2], all_windows(poses, WindowSpec()).values)
+    np.testing.assert_allclose(windows.values[10, 2, :, 7], (10 + np.arange(24)) / 2 / 39, atol=1e-6)
+    np.testing.assert_allclose(windows.values[10, 2, :, 1], 0.4, atol=1e-6)
+    assert (windows.values[:, 2, :, [0, 2, 3, 4, 6]] == 0).all()
+
+
+@pytest.mark.parametrize("confidence", [False, True])
+def test_place_is_what_normalising_takes_away(confidence: bool) -> None:
+    times = np.arange(40) / 30
+    poses = track_of(3, times)
+    spec = WindowSpec(place=True, confidence=confidence)
+    assert spec.channels == 5 + confidence
+    windows = all_windows(poses, spec)
+    plain = all_windows(poses, WindowSpec())
+    np.testing.assert_array_equal(windows.values[:, :2], plain.values)
+    place = windows.values[:, -3:, :1, :1]
+    np.testing.assert_array_equal(windows.values[:, -3:], np.broadcast_to(place, (len(windows), 3, 24, 18)))
+    # with the place given back, the picture's own pixels are there again
+    x, y, size = (place[4, i, 0, 0] for i in range(3))
+    again = plain.values[4] * np.exp(size) + np.array([x, y])[:, None, None]
+    joints = to_18(np.pad(path_of(times[4:28], 3), ((0, 0), (0, 0), (0, 1))).astype(np.float32))[..., :2]
+    expected = joints.transpose(2, 0, 1) / np.array([1920, 1080])[:, None, None]
+    np.testing.assert_allclose(again, expected, atol=1e-5)
+
+
+def test_place_of_people_who_are_nowhere_is_finite() -> None:
+    poses = track_of(1, np.arange(30) / 30)
+    for value in (0.0, 1e30):
+        poses.keypoints[..., :2] = value
+        assert np.isfinite(all_windows(poses, WindowSpec(place=True)).values).all()
 
 
 def test_rates() -> None:

@@ -70,6 +70,26 @@ def run_launched(made: Round) -> Round:
     return made
 
 
+def test_a_round_of_the_memory_remembers_what_people_called_normal() -> None:
+    scene = stage(detector="memory")
+    view = scene.view
+    base = load(scene.deployed.version).info()["remembered"]
+    assert base["base"] > 0 and base["camera"] == base["confirmed"] == 0
+    world.judge_all(view, scene.cast.alice)
+    made = run_launched(launch(view.pk, scene.cast.admin))
+    assert made.version is not None and made.losses == []
+    found = training_set.membership(made)
+    assert found.confirmed and found.confirmed < found.trains
+    detector = load(made.version)
+    confirmed = training_set.training_windows(made, detector.window, found.confirmed)
+    now = detector.info()["remembered"]
+    assert now["base"] == base["base"] and now["camera"] > 0 and now["confirmed"] == len(confirmed) > 0
+    before = load(scene.deployed.version).score(confirmed)
+    assert (detector.score(confirmed) < before).mean() > 0.9
+    deploy.promote(made.pk, scene.cast.admin, "remembers")
+    assert in_force(view.pk).version.detector == "memory"  # type: ignore[union-attr]  # there is one
+
+
 def test_a_round_end_to_end() -> None:
     scene = stage()
     view, alice = scene.view, scene.cast.alice

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from alfred.detectors import registry
 from alfred.models import Camera
 from alfred.services import add_camera
 from alfred.services.ingest import files_of, ingest, passed_over
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("paths", nargs="+", type=Path)
         parser.add_argument("--create", action="store_true", help="make the camera when it does not exist")
         parser.add_argument("--keep-video", action="store_true", help="with --create: keep the video under the poses")
+        parser.add_argument("--detector", help="with --create: what scores its poses, see `manage.py detectors`")
         parser.add_argument("--slice", type=int, dest="slice_ordinal", help="the slice these files make up")
         parser.add_argument("--as-validation", action="store_true", help="use the files' labels as the validation set")
         parser.add_argument("--fps", type=float, help="frame rate of pose files that name none (default 30)")
@@ -74,5 +76,9 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no camera {name!r} (there are: {known}). Add --create to make it.")
             privacy = Camera.Privacy.VIDEO if options["keep_video"] else Camera.Privacy.POSES_ONLY
             slice_by = Camera.SliceBy.DAY if options["slice_ordinal"] is None else Camera.SliceBy.IMPORTED
-            camera = add_camera.add(name=name, privacy=privacy, slice_by=slice_by)
+            detector = options["detector"] or Camera.DETECTOR
+            if detector not in registry.with_source_weights():
+                known = ", ".join(registry.with_source_weights())
+                raise CommandError(f"There is no detector {detector!r} with source weights (there are: {known}).")
+            camera = add_camera.add(name=name, privacy=privacy, slice_by=slice_by, detector=detector)
         return camera

@@ -9,10 +9,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from alfred.detectors import registry
 from alfred.embedded.child import AlreadyRunning, ServiceError
 from alfred.embedded.supervisor import stop_on_signals
 from alfred.management import headless
 from alfred.management.running import Interrupted, Stack
+from alfred.models import Camera
 
 
 class Command(BaseCommand):
@@ -24,6 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--validation", type=Path, required=True, help="labelled poses: the validation set")
         parser.add_argument("--slices", type=Path, nargs="+", required=True, help="labelled poses, in order")
         parser.add_argument("--simulated", action="store_true", help="the data is simulated; say so wherever it shows")
+        parser.add_argument("--detector", default=Camera.DETECTOR, choices=registry.with_source_weights())
         parser.add_argument("--noise", type=float, default=0.0, help="share of answers the script gets wrong")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,7 +53,8 @@ class Command(BaseCommand):
 
     def _walk(self, options: dict[str, Any], say: Any) -> None:
         seen = headless.rehearse(
-            options["camera"], options["validation"], options["slices"], options["noise"], say, options["simulated"]
-        )
+            options["camera"], options["validation"], options["slices"], options["noise"], say,
+            is_simulated=options["simulated"], detector=options["detector"],
+        )  # fmt: skip
         for line in headless.summary(seen):
             self.stdout.write(line)

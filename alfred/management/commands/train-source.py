@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,7 +16,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from alfred.detectors import registry, resume, source_training
 from alfred.pose.formats import mocap
-from alfred.pose.windows import WindowSpec
 
 
 class Command(BaseCommand):
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         detector = registry.create(options["detector"], **settings)
         data = source_training.read_source_data(folder, options["fps"])
         window = detector.window
-        spec = WindowSpec(window.length, options["stride"], window.fps, window.max_gap_s)
+        spec = replace(window, stride=options["stride"])
         windows = source_training.normal_windows(data.train, spec)
         self.stdout.write(f"{len(windows)} windows of {window.length} samples at {window.fps:g} fps")
         chosen = {k: v for k in ("steps", "learning_rate") if (v := options[k]) is not None}
