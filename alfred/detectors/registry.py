@@ -22,6 +22,7 @@ BUILT_IN = {
     "gepc": "alfred.detectors.gepc.detector:Gepc",
     "memory": "alfred.detectors.memory.detector:Memory",
     "stg_nf": "alfred.detectors.stg_nf.detector:StgNf",
+    "tsgad": "alfred.detectors.tsgad.detector:Tsgad",
 }
 
 SOURCE = Path(__file__).parent / "source"

@@ -42,7 +42,7 @@ def fitted(n: int = 400, **settings: Any) -> Memory:
 
 def test_it_is_a_detector_with_confidence() -> None:
     detector: Detector = Memory()
-    assert (detector.name, detector.family) == ("memory", "memory (nearest neighbours)")
+    assert (detector.name, detector.family) == ("memory", "memory")
     assert detector.window.confidence and detector.window.channels == 3
     assert Memory(confidence=False).window.channels == 2
     assert Memory(scale=1.0).window.channels == 6 and Memory(speed=1.0).window.channels == 3

@@ -17,6 +17,7 @@ from alfred.detectors.gepc import transforms
 from alfred.detectors.gepc import weights as gepc_weights
 from alfred.detectors.gepc.model import GepcModel, GepcSettings, seeded_model
 from alfred.detectors.gepc.training import ClusteringSettings, cluster, fit
+from alfred.detectors.threads import one_thread
 from alfred.detectors.training import TrainingSettings
 from alfred.pose.windows import WindowSpec
 
@@ -88,6 +89,7 @@ class Gepc:
         """The parts with their present weights, in evaluation mode."""
         return self._model
 
+    @one_thread()
     def fit(
         self,
         windows: npt.NDArray[np.float32],
@@ -121,6 +123,7 @@ class Gepc:
         self._card = {"training": log.settings}
         return log
 
+    @one_thread()
     def fine_tune(
         self,
         windows: npt.NDArray[np.float32],
@@ -155,6 +158,7 @@ class Gepc:
         self._card = {**self._card, "fine_tuned": [*self._card.get("fine_tuned", []), log.settings]}
         return log
 
+    @one_thread()
     @torch.inference_mode()
     def score(self, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(n, C, T, 18) → minus log density (n,) of the soft assignments under the mixture, in nats per cluster.

@@ -39,7 +39,7 @@ class Memory:
     """
 
     name = NAME
-    family = "memory (nearest neighbours)"
+    family = "memory"
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class Memory:
 
     def save(self, path: Path) -> None:
         """Write the memory to `path` (.safetensors), the card as its metadata. Raises ValueError when it is empty."""
-        weights.save(path, files.to_tensors(self._filled()), {**self.info(), "seen": self._seen})
+        weights.save(path, files.to_tensors(self._filled()), self.info())
 
     def load(self, path: Path) -> None:
         """Read what `save` wrote; window and settings become those of its card. Raises ValueError with the reason."""
@@ -194,6 +194,7 @@ class Memory:
             "family": self.family,
             **{key: getattr(self.window, key) for key in _WINDOW_KEYS},
             **asdict(self._settings),
+            "seen": dict(self._seen),
             "remembered": {part: bank.count(part) if bank else 0 for part in PARTS},
             "parameters": sum(t.numel() for t in files.to_tensors(bank).values()) if bank else 0,
             "score": "mean distance to the nearest remembered windows over a power of their own spacing",

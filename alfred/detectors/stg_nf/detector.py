@@ -15,8 +15,8 @@ from alfred.detectors.base import Cancelled, Progress, TrainingLog, checked_wind
 from alfred.detectors.stg_nf import weights as stg_nf_weights
 from alfred.detectors.stg_nf.folded import LARGEST, FoldedScorer
 from alfred.detectors.stg_nf.model import CHANNELS, FlowSettings, StgNfModel, seeded_model
-from alfred.detectors.stg_nf.threads import one_thread
 from alfred.detectors.stg_nf.training import train
+from alfred.detectors.threads import one_thread
 from alfred.detectors.training import TrainingSettings
 from alfred.pose.windows import WindowSpec
 

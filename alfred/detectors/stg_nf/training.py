@@ -22,7 +22,7 @@ from alfred.detectors import training
 from alfred.detectors.base import Cancelled, Progress, TrainingLog
 from alfred.detectors.stg_nf.folded import frozen_norm
 from alfred.detectors.stg_nf.model import EPSILON, FlowStep, StgNfModel, bias_of
-from alfred.detectors.stg_nf.threads import one_thread
+from alfred.detectors.threads import one_thread
 from alfred.detectors.training import TrainingSettings
 
 

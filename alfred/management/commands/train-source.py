@@ -30,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, required=True)
         parser.add_argument("--fps", type=float, default=30.0, help="frame rate to train for (%(default)s)")
         parser.add_argument("--length", type=int, help="samples a window; default: the detector's")
+        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the detector")
         parser.add_argument("--steps", type=int, help="training steps; default: the detector's")
         parser.add_argument("--learning-rate", type=float, help="default: the detector's")
         parser.add_argument("--stride", type=int, default=2, help="between training windows (%(default)s)")
@@ -47,6 +48,7 @@ class Command(BaseCommand):
     def _train(self, options: dict[str, Any]) -> None:
         folder: Path = options["data"]
         settings: dict[str, Any] = {"fps": options["fps"], "device": conf.DEVICE}
+        settings |= dict(_setting(text) for text in options["set"])
         if options["length"]:
             settings["length"] = options["length"]
         detector = registry.create(options["detector"], **settings)
@@ -101,6 +103,17 @@ class Command(BaseCommand):
             self.stdout.write(f"{camera:6}  {quality.auc:.3f}  {quality.eer:.3f}  {quality.coverage:.3f}")
 
 
+def _setting(text: str) -> tuple[str, Any]:
+    """KEY=VALUE; a value that is no JSON (a number, true, null) is a word."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise ValueError(f"--set {text}: write KEY=VALUE, such as latent=4")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
 def _command(options: dict[str, Any], data_name: str) -> str:
     """The command that makes these weights again, with the data's name in place of its path."""
     words = [
@@ -108,6 +121,7 @@ def _command(options: dict[str, Any], data_name: str) -> str:
         f"--detector {options['detector']}",
         f"--data {shlex.quote(data_name)}",
     ]
+    words += [f"--set {shlex.quote(text)}" for text in options["set"]]
     for key in ("seed", "fps", "length", "steps", "learning_rate", "stride", "revision"):
         if options[key] is not None:
             number = options[key]

@@ -1,4 +1,4 @@
-"""One CPU thread for a small model."""
+"""One CPU thread for small models."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 def one_thread() -> Iterator[None]:
     """Let torch use one thread inside the block; the process's setting comes back afterwards.
 
-    STG-NF is hundreds of operations of some microseconds. Two threads gain a third on an idle machine; where
-    another process holds a core each operation waits for the second thread to be scheduled, and scoring was seen to
+    These models are hundreds of operations of some microseconds. Two threads gain a third on an idle machine; where
+    another process holds a core each operation waits for the second thread to be scheduled, and STG-NF was seen to
     take a hundred times as long. Results do not depend on the number of cores either.
     """
     before = torch.get_num_threads()
