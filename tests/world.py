@@ -67,7 +67,7 @@ def join(cast: People, view: Camera) -> None:
 
 
 def camera(name: str = "Gate", **policies: Any) -> Camera:
-    """A camera; slices by imported number, so that tests say which one a file belongs to. With STG-NF, for its losses."""
+    """A camera; slices by imported number, so that tests say which one a file belongs to. STG-NF, for its losses."""
     return add_camera.add(name=name, **{"slice_by": Camera.SliceBy.IMPORTED, "detector": "stg_nf", **policies})
 
 

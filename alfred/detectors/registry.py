@@ -21,6 +21,7 @@ ENTRY_POINTS = "alfred.detectors"
 BUILT_IN = {
     "gepc": "alfred.detectors.gepc.detector:Gepc",
     "memory": "alfred.detectors.memory.detector:Memory",
+    "sparta": "alfred.detectors.sparta.detector:Sparta",
     "stg_nf": "alfred.detectors.stg_nf.detector:StgNf",
     "tsgad": "alfred.detectors.tsgad.detector:Tsgad",
 }
