@@ -29,6 +29,7 @@ def facts(row: Round) -> dict[str, Any]:
         "trained_on": {words: n for words, n in row.left_out.items() if words in trains},
         "left_out": {words: n for words, n in row.left_out.items() if words not in trains},
         "losses": [loss for loss in row.losses if loss == loss],
+        "remembered": row.version.card.get("remembered") if row.version else None,
         "candidate": candidate,
         "deployed": evaluations.get("deployed"),
         "sentence": _sentence(candidate),
