@@ -48,6 +48,16 @@ def test_layers_and_folded_form_give_the_published_likelihoods(name: str, inputs
 
 
 @pytest.mark.parametrize("inputs", ["randn_seed0", "sin"])
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_in_double_precision_the_likelihoods_agree_to_a_millionth(name: str, inputs: str) -> None:
+    golden = np.load(SHARED / "golden" / f"stgnf_{name}.npz")
+    model = published(name).model.double()
+    with torch.no_grad():
+        nll = model.nll(torch.from_numpy(golden[f"{inputs}_x"]).double())
+    np.testing.assert_allclose(nll, golden[f"{inputs}_nll_normal_f64"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("inputs", ["randn_seed0", "sin"])
 def test_every_flow_step_matches(inputs: str) -> None:
     golden = np.load(SHARED / "golden/stgnf_ShanghaiTech_85_9.npz")
     model = published("ShanghaiTech_85_9").model
