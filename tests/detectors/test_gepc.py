@@ -17,10 +17,11 @@ from alfred.detectors import resume
 from alfred.detectors.base import Cancellation, Detector
 from alfred.detectors.gepc import transforms
 from alfred.detectors.gepc.clustering import Clusters, divergence, log_target
-from alfred.detectors.gepc.detector import LARGEST, Gepc
+from alfred.detectors.gepc.detector import Gepc
 from alfred.detectors.gepc.mixture import DirichletMixture
 from alfred.detectors.gepc.model import GepcSettings, seeded_model
 from alfred.detectors.gepc.training import ClusteringSettings, DeepClustering
+from alfred.detectors.learned import LARGEST
 
 Windows = npt.NDArray[np.float32]
 
@@ -338,7 +339,7 @@ def test_scores_are_finite_for_any_finite_window(fitted: Gepc, scale: float) -> 
     scores = fitted.score(walkers(3) * np.float32(scale))
     assert np.isfinite(scores).all()
     if scale == 1e30:
-        np.testing.assert_array_equal(scores, LARGEST)
+        np.testing.assert_array_equal(scores, np.float32(LARGEST))
 
 
 def test_wrong_windows_are_refused() -> None:

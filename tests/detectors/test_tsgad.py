@@ -264,7 +264,7 @@ def test_cancelling_keeps_the_weights(method: str) -> None:
 @pytest.mark.parametrize("score_by", ["elbo", "latent"])
 def test_a_score_does_not_depend_on_what_else_is_in_the_batch(score_by: str) -> None:
     detector = small(score_by=score_by)
-    detector._use(shaken(detector.model), None)  # type: ignore[arg-type]  # a GaVae, as it went in
+    detector._use(shaken(detector.model))  # type: ignore[arg-type]  # a GaVae, as it went in
     x = walkers(300)
     whole = detector.score(x)
     sevens = [detector.score(x[at : at + 7]) for at in range(0, 300, 7)]

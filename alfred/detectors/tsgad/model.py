@@ -90,14 +90,19 @@ class Gaussian(nn.Module):
 
 
 class GaVae(nn.Module):
-    """Encoder, decoder and likelihood. `prior_params` are the published prior's: mean 0, log sigma 0."""
+    """Encoder, decoder and likelihood. `prior_params` are the published prior's: mean 0, log sigma 0.
+
+    `latent_mean` (D, 2) is that of what it was trained on; it is stored beside the state, whose keys are fixed.
+    """
 
     prior_params: Tensor
+    latent_mean: Tensor
 
     def __init__(self, settings: VaeSettings) -> None:
         super().__init__()
         self.settings = settings
         self.register_buffer("prior_params", torch.zeros(settings.latent, 2))
+        self.register_buffer("latent_mean", torch.zeros(settings.latent_size, 2), persistent=False)
         self.encoder = GraphEncoder(CHANNELS, 2 * settings.latent)
         self.decoder = GraphDecoder(settings.latent, CHANNELS)
         self.likelihood = Gaussian() if settings.likelihood == "gaussian" else Bernoulli()
