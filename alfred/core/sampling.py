@@ -106,6 +106,20 @@ def thin(n: int, expected: float, rng: np.random.Generator) -> tuple[npt.NDArray
     return chosen, np.full(n, wanted / max(n, 1))
 
 
+def draw_stratified(
+    strata: npt.NDArray[np.int64], expected: float, rng: np.random.Generator, shares: Sequence[float] = WARM_UP_SHARES
+) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """`expected` candidates on average, allocated by `shares`: (chosen (n,) bool, π (n,)).
+
+    Where `expected` does not reach every stratum that holds anything, all candidates get the same chance instead: with
+    some strata left out the sample would not speak for the whole score range.
+    """
+    sizes = np.bincount(strata, minlength=len(shares))
+    if expected < np.count_nonzero(sizes):
+        return thin(len(strata), expected, rng)
+    return draw(strata, allocate(sizes, min(len(strata), whole(expected, rng)), shares), rng)
+
+
 def effective_sample_size(weights: npt.ArrayLike) -> float:
     """Kish: (Σw)² / Σw². How many equally weighted items would say as much; 0.0 for none."""
     values = np.asarray(weights, np.float64)

@@ -80,7 +80,7 @@ def train(
     training = settings.batch_norm != "frozen"
     module.train(training)
     torch.manual_seed(seed)  # what a module draws itself (dropout, samples)
-    stage = resume.next_stage(_key(windows, settings, seed))
+    stage = resume.next_stage(_key(module, windows, settings, seed))
     try:
         state = stage.load(module, optimiser)
         batches = _batches(windows, fit, settings, seed, device)
@@ -120,10 +120,11 @@ def _look(state: resume.State, module: nn.Module, loss: float) -> None:
         state.looks_since += 1
 
 
-def _key(windows: npt.NDArray[np.float32], settings: TrainingSettings, seed: int) -> str:
+def _key(module: nn.Module, windows: npt.NDArray[np.float32], settings: TrainingSettings, seed: int) -> str:
     """Names what is trained on and how: a saved state of anything else is none of this training's."""
     sums = [float(windows[at : at + 4096].astype(np.float64).sum()) for at in range(0, len(windows), 4096)]
-    return repr((windows.shape, sums, asdict(settings), seed))
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    return repr((shapes, getattr(module, "settings", None), windows.shape, sums, asdict(settings), seed))
 
 
 def split(n: int, share: float, seed: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

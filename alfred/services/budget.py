@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import sqrt
 from zoneinfo import ZoneInfo
 
@@ -16,11 +16,12 @@ def allowance(camera: Camera, recording: Recording, lane: Lane) -> float:
     """The expected number of this recording's segments that may be asked; not a whole number.
 
     What is left is shared with the slice's recordings that still wait to be scored, by their length. What was spent
-    is the sum of the stored π, not the number drawn: it never runs ahead of what is released, so every recording
-    has some chance. In review a day's budget is released as the day goes on; warm-up may use it at once.
+    is the sum of the stored π, not the number drawn: it never runs ahead of what is released. A day's budget is
+    released as the day goes on, so that every recording of it has some chance. A slice of imported files has all of
+    its budget at once: files that come after it is spent have none, and their π says so.
     """
     spent = Candidate.objects.filter(slice=recording.slice, lane=lane).aggregate(s=Sum("probability"))["s"] or 0.0
-    released = camera.review_budget * (_released(camera, recording.slice) if lane == Lane.REVIEW else 1.0)
+    released = camera.review_budget * _released(camera, recording.slice)
     return max(0.0, round(released - spent, 9)) * _share(recording)
 
 
@@ -32,8 +33,9 @@ def _released(camera: Camera, row: Slice | None) -> float:
     if row is None or row.day is None:
         return 1.0
     zone = ZoneInfo(camera.time_zone)
-    begin = datetime.combine(row.day, datetime.min.time(), zone)
-    end = datetime.combine(row.day + timedelta(days=1), datetime.min.time(), zone)
+    # In UTC: a day on which clocks change has 23 or 25 hours, and datetimes of one zone are subtracted as clocks read.
+    begin = datetime.combine(row.day, datetime.min.time(), zone).astimezone(UTC)
+    end = datetime.combine(row.day + timedelta(days=1), datetime.min.time(), zone).astimezone(UTC)
     elapsed = (timezone.now() - begin) / (end - begin)
     return sqrt(min(1.0, max(0.0, elapsed)))
 

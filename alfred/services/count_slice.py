@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.parquet as pq
+from django.db.models import Count, QuerySet
 
 from alfred.core.methodologies import Label
 from alfred.models import (
@@ -179,10 +180,18 @@ def _sample(slice_ids: list[int], said: dict[int, Label]) -> _Sample:
     return _Sample(
         stratum,
         strata,
-        {pk for pk in drawn.filter(probability=0).values_list("slice_id", flat=True).distinct() if pk},
+        _without_chance(slice_ids, drawn),
         build_validation.answered_weights(asked, decided),
         build_validation.answered_weights(asked, set(said)),
     )
+
+
+def _without_chance(slice_ids: list[int], drawn: QuerySet[Candidate]) -> set[int]:
+    """Slices in which some scored segment was in no draw (warm-up had ended), or in one with a chance of 0."""
+    scored = SegmentScore.objects.filter(slice_id__in=slice_ids, value__isnull=False)
+    n_scored = dict(scored.values_list("slice_id").annotate(n=Count("id")))
+    n_drawn = dict(drawn.filter(probability__gt=0).values_list("slice_id").annotate(n=Count("id")))
+    return {pk for pk in slice_ids if n_drawn.get(pk, 0) < n_scored.get(pk, 0)}
 
 
 def _judged(said: dict[int, Label], facts: dict[int, _Fact]) -> tuple[Blocks, dict[int, int]]:

@@ -41,7 +41,10 @@ def next_event(user: User, camera: str = "") -> Event | None:
     unreleased = Lease.objects.filter(released_at=None)
     held = unreleased.filter(event=OuterRef("pk"), expires_at__gt=now)
     rows = open_events(user, camera).select_related("camera", "recording__rendition")
-    mine = rows.filter(Exists(held.filter(user=user))).first()
+    # One's own lease holds, also of an event taken back that waits for a supervisor otherwise.
+    own = Event.objects.filter(Exists(held.filter(user=user)), state__in=Event.WAITING, camera__in=cameras_of(user))
+    own = own.filter(camera__slug=camera) if camera else own
+    mine = own.select_related("camera", "recording__rendition").first()
     if mine:
         _extend(user, now)
         return mine

@@ -61,9 +61,7 @@ def _warm_up(
 ) -> None:
     values = np.array([row.value for row in scored], np.float64)
     strata = sampling.stratify(values, scored[0].deployment.theta)
-    sizes = np.bincount(strata, minlength=len(sampling.WARM_UP_SHARES))
-    total = min(len(scored), sampling.whole(budget.allowance(camera, recording, Lane.WARMUP), rng))
-    chosen, probability = sampling.draw(strata, sampling.allocate(sizes, total), rng)
+    chosen, probability = sampling.draw_stratified(strata, budget.allowance(camera, recording, Lane.WARMUP), rng)
     _store_candidates(scored, Lane.WARMUP, strata.tolist(), chosen.tolist(), probability.tolist(), seed)
     asked = [row for row, take in zip(scored, chosen, strict=True) if take]
     _open([[row] for row in asked], camera, recording, Lane.WARMUP, rng)

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
-from alfred.detectors.base import Remembers
+from alfred.detectors.base import Detector, Progress, Remembers, TrainingLog
 from alfred.models import (
     DetectorVersion,
     LabelSnapshot,
@@ -70,13 +70,6 @@ def _train(context: JobContext, row: Round) -> None:
     _enter(context, row, Round.State.TRAINING)
     found = training_set.membership(row)
     detector = load_fresh(row.base.version)
-    windows = training_set.training_windows(row, detector.window, found.trains)
-    if len(windows) == 0:
-        raise BadInputError(
-            "Nothing to train on: of the slice's segments "
-            + ", ".join(f"{n} are {words}" for words, n in found.by_reason.items())
-            + "."
-        )
     losses: list[float] = []
 
     def progress(done: int, total: int, text: str) -> None:
@@ -87,9 +80,7 @@ def _train(context: JobContext, row: Round) -> None:
             Round.objects.filter(pk=row.pk, state=Round.State.TRAINING).update(losses=losses)
         context.report(done, total, f"training, {text}")
 
-    log = detector.fine_tune(windows, seed=row.seed, progress=progress)
-    if isinstance(detector, Remembers) and found.confirmed:
-        detector.remember(training_set.training_windows(row, detector.window, found.confirmed))
+    log, windows = _learn(row, detector, found, progress)
     with artifacts().temporary(".safetensors") as path:
         detector.save(path)
         digest = digest_of(path)
@@ -104,10 +95,32 @@ def _train(context: JobContext, row: Round) -> None:
             parent=row.base.version,
             artifact=key,
             sha256=digest,
-            card=detector.info() | {"fine_tuning": log.settings, "windows": len(windows), "slice": row.slice.ordinal},
+            card=detector.info() | {"fine_tuning": log.settings, "windows": windows, "slice": row.slice.ordinal},
         )
         row.version, row.manifest, row.left_out, row.losses = version, manifest, found.by_reason, log.losses
         row.save(update_fields=["version", "manifest", "left_out", "losses"])
+
+
+def _learn(
+    row: Round, detector: Detector, found: training_set.Membership, progress: Progress
+) -> tuple[TrainingLog, int]:
+    """Fine-tune on what trains; how many windows that were. Raises BadInputError where there are none.
+
+    What a detector can remember as called normal by people is not mixed into what it merely saw.
+    """
+    remembered = found.confirmed if isinstance(detector, Remembers) else set()
+    windows = training_set.training_windows(row, detector.window, found.trains - remembered)
+    confirmed = training_set.training_windows(row, detector.window, remembered)
+    if len(windows) + len(confirmed) == 0:
+        raise BadInputError(
+            "Nothing to train on: of the slice's segments "
+            + ", ".join(f"{n} are {words}" for words, n in found.by_reason.items())
+            + "."
+        )
+    log = detector.fine_tune(windows, seed=row.seed, progress=progress) if len(windows) else TrainingLog([])
+    if isinstance(detector, Remembers) and len(confirmed):
+        detector.remember(confirmed)
+    return log, len(windows) + len(confirmed)
 
 
 def _loss_of(text: str) -> float:

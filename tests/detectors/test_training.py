@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from alfred.detectors import resume
 from alfred.detectors.base import Cancellation
+from alfred.detectors.sparta.detector import Sparta
 from alfred.detectors.stg_nf.detector import StgNf
 from alfred.detectors.training import TrainingSettings, split, train
 
@@ -90,6 +91,21 @@ def test_training_goes_on_after_a_kill_as_if_nothing_had_been(tmp_path: Path, mo
     through = fitted(None)
     for mine, other in zip(detector.model.state_dict().values(), through.model.state_dict().values(), strict=True):
         assert torch.equal(mine, other)
+
+
+def test_a_kept_state_of_another_architecture_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Same tensors, other settings: along time or across the batch."""
+    monkeypatch.setattr(resume, "EVERY", 2)
+    fitted_as = {}
+    for folder in (tmp_path / "shared", tmp_path / "own"):
+        for axis in ("time", "batch"):
+            detector = Sparta(length=8, attention_axis=axis)
+            with resume.resumable(folder if folder.name == "shared" else folder / axis):
+                detector.fit(windows(40)[:, :, :8], seed=0, steps=4)
+            fitted_as[folder.name, axis] = detector.model.state_dict()
+    for axis in ("time", "batch"):
+        pairs = zip(fitted_as["shared", axis].values(), fitted_as["own", axis].values(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_kept_state_of_other_data_or_half_a_file_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

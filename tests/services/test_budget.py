@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from alfred.core import sampling
 from alfred.models import Camera, Candidate, Lane
-from alfred.services import budget
+from alfred.services import budget, count_slice
 from tests import world
 from tests.services.test_open_review import with_theta
 
@@ -56,7 +56,28 @@ def test_a_day_releases_its_budget_as_it_goes_on(monkeypatch: pytest.MonkeyPatch
     now = datetime.fromtimestamp(midnight.timestamp() + 3600 * hour, UTC)
     monkeypatch.setattr(timezone, "now", lambda: now)
     assert budget.allowance(view, recording, Lane.REVIEW) == pytest.approx(100 * share)
-    assert budget.allowance(view, recording, Lane.WARMUP) == pytest.approx(100)
+    assert budget.allowance(view, recording, Lane.WARMUP) == pytest.approx(100 * share)
+
+
+def test_a_day_on_which_clocks_change_is_released_by_true_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    view = world.camera(review_budget=100, slice_by=Camera.SliceBy.DAY, time_zone="Europe/Berlin")
+    recording = world.stream(view, slice_ordinal=None)
+    assert recording.slice is not None
+    recording.slice.day = date(2026, 3, 29)  # 23 hours long
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2026, 3, 29, 12, tzinfo=zone).astimezone(UTC))
+    assert budget.allowance(view, recording, Lane.REVIEW) == pytest.approx(100 * (11 / 23) ** 0.5)
+
+
+def test_many_files_of_a_warm_up_have_the_same_chance_each() -> None:
+    rng = np.random.default_rng(0)
+    strata = np.repeat([0, 1, 2, 3, 4], [2, 8, 10, 10, 10])
+    drawn = [sampling.draw_stratified(strata, 2.1, rng) for _ in range(3000)]
+    assert {float(p) for _, chance in drawn for p in chance} == {2.1 / 40}
+    weights = sum((chosen / chance) for chosen, chance in drawn) / len(drawn)
+    assert np.bincount(strata, weights) == pytest.approx([2, 8, 10, 10, 10], rel=0.1)
+    chosen, chance = sampling.draw_stratified(strata, 5.0, rng)
+    assert set(strata[chosen]) == {0, 1, 2, 3, 4} and chance.min() > 0
 
 
 def test_every_recording_of_a_busy_day_has_a_chance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -86,3 +107,16 @@ def test_whole_numbers_are_right_on_average() -> None:
     asked = [sampling.thin(4, 0.5, rng) for _ in range(2000)]
     assert np.mean([chosen.sum() for chosen, _ in asked]) == pytest.approx(0.5, abs=0.05)
     assert {float(p) for _, chance in asked for p in chance} == {0.125}
+
+
+def test_a_slice_that_outlived_its_warm_up_is_not_estimated_from_it() -> None:
+    view = world.camera(review_budget=500)
+    cast = world.people(view)
+    first = world.scored(view, seed=1, minutes=3)
+    world.judge_all(view, cast.alice)
+    assert first.slice is not None
+    estimated = count_slice.from_verdicts([first.slice])[first.slice.pk].estimated
+    assert estimated is not None
+    with_theta(view, -1000.0)  # a frozen set: from here on review, and no draw over the whole score range
+    world.scored(view, seed=2)
+    assert count_slice.from_verdicts([first.slice])[first.slice.pk].estimated is None

@@ -192,7 +192,12 @@ def _nearest(query: Voters, bank: Voters, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _squared(query: Voters, bank: Voters) -> Tensor:
-    """All squared distances (n, m) to within rounding: |q|² b + a |m|² - 2 q·m with every vote multiplied in."""
+    """All squared distances (n, m) to within rounding: |q|² b + a |m|² - 2 q·m with every vote multiplied in.
+
+    In double precision: people who hardly move differ by less than single precision leaves of such a difference.
+    """
+    query = Voters(query.values.double(), query.votes.double())
+    bank = Voters(bank.values.double(), bank.votes.double())
     size = query.values.shape[2]
     left = torch.cat(
         [

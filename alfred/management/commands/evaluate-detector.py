@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from alfred.core.intervals import CAVEAT
@@ -55,7 +56,7 @@ class Command(BaseCommand):
 
     def _detector(self, options: dict[str, Any], fps: float) -> Detector:
         name = options["detector"]
-        detector = registry.create(name)
+        detector = registry.create(name, device=settings.DEVICE)
         if options["checkpoint"]:
             if not hasattr(detector, "load_published"):
                 raise ValueError(f"{name}: its authors published no checkpoints; use --weights.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import shutil
@@ -58,7 +59,7 @@ class Command(BaseCommand):
         windows = source_training.normal_windows(data.train, spec)
         self.stdout.write(f"{len(windows)} windows of {window.length} samples at {window.fps:g} fps")
         chosen = {k: v for k in ("steps", "learning_rate") if (v := options[k]) is not None}
-        kept = conf.STATE_DIR / "training" / f"{detector.name}-{window.fps:g}fps-{options['revision']}"
+        kept = conf.STATE_DIR / "training" / f"{detector.name}-{_digest(options)}"
         with resume.resumable(kept):
             log = detector.fit(windows, seed=options["seed"], progress=self._progress(), **chosen)
         name = options["data_name"] or folder.resolve().name
@@ -101,6 +102,13 @@ class Command(BaseCommand):
             quality = source_training.pose_quality(source_training.score_all(detector, [test]), [test])
             camera = path.name.removesuffix("_test.npz")
             self.stdout.write(f"{camera:6}  {quality.auc:.3f}  {quality.eer:.3f}  {quality.coverage:.3f}")
+
+
+def _digest(options: dict[str, Any]) -> str:
+    """Names a training by everything that was asked of it: what was kept of another is not gone on with."""
+    keys = ("set", "seed", "fps", "length", "steps", "learning_rate", "stride", "revision")
+    asked = {key: str(options[key]) for key in keys}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _setting(text: str) -> tuple[str, Any]:
