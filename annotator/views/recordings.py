@@ -19,15 +19,15 @@ LONGEST_S = 60.0
 
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     recording = recording_for(request, pk)
-    seen = pose_window.people_seen(recording)
-    curve = pose_window.score_curve(recording)
+    seen = recording_facts.people_seen(recording)
+    curve = recording_facts.score_curve(recording)
     names = {one["pk"]: one["name"] for one in seen}
     more = {
         "recording": recording,
         "camera": recording.camera,
-        "rate_words": pose_window.frame_rate_words(recording),
+        "rate_words": recording_facts.frame_rate_words(recording),
         "people": seen,
-        "listed": pose_window.LISTED,
+        "listed": recording_facts.LISTED,
         "scores": [row | {"name": names.get(row["track"], "–")} for row in curve["segments"]] if curve else [],
         "curve": {key: curve[key] for key in ("time", "score", "theta")} if curve else None,
     }

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from alfred.models import Recording, Scoring, Track
-from alfred.services import pose_window
+from alfred.services import pose_window, recording_facts
 from tests import world
 from tests.annotator import stage
 from tests.annotator.pages import Page
@@ -58,14 +58,14 @@ def test_people_keep_their_number_in_every_stretch(gate: Scene) -> None:
     """The list's number is the one drawn, whoever is first in the stretch that is loaded."""
     recording = recorded(gate, [(52.0, 54.4), (50.0, 54.4)])
     first, second = Track.objects.filter(extraction__recording=recording).order_by("number")
-    assert {p["name"]: p["pk"] for p in pose_window.people_seen(recording)} == {"1": second.pk, "2": first.pk}
+    assert {p["name"]: p["pk"] for p in recording_facts.people_seen(recording)} == {"1": second.pk, "2": first.pk}
     drawn = {p["name"]: p["xy"][0][0] for p in pose_window.of_recording(recording, 50.0, 54.0)["people"]}
     assert set(drawn) == {"1", "2"}
     assert drawn["2"] < drawn["1"]  # the walkers stand side by side, by track
 
 
 def test_the_curve_is_the_highest_score_at_each_moment(gate: Scene) -> None:
-    curve = pose_window.score_curve(recorded(gate, [(0.0, 4.4), (2.0, 3.4)], [1.0, 3.0]))
+    curve = recording_facts.score_curve(recorded(gate, [(0.0, 4.4), (2.0, 3.4)], [1.0, 3.0]))
     assert curve is not None
     assert curve["time"] == [0, 1, 2, 3, 4]
     assert curve["score"] == [1.0, 1.0, 3.0, 3.0, 1.0]
@@ -74,7 +74,7 @@ def test_the_curve_is_the_highest_score_at_each_moment(gate: Scene) -> None:
 
 
 def test_a_moment_with_nobody_scored_is_a_gap(gate: Scene) -> None:
-    curve = pose_window.score_curve(recorded(gate, [(0.0, 0.9), (3.0, 3.9)], [1.0, 2.0]))
+    curve = recording_facts.score_curve(recorded(gate, [(0.0, 0.9), (3.0, 3.9)], [1.0, 2.0]))
     assert curve is not None and curve["score"] == [1.0, None, None, 2.0, None]
 
 
@@ -91,7 +91,7 @@ def test_supervisors_and_admins_see_the_scores_and_annotators_do_not(gate: Scene
 
 def test_a_recording_without_scores_has_no_curve(gate: Scene) -> None:
     recording = recorded(gate, [(50.0, 54.4), (50.0, 54.4)], [None, None])
-    assert pose_window.score_curve(recording) is None
+    assert recording_facts.score_curve(recording) is None
     text = get(recording, world.people(gate.camera).sue).content.decode()
     assert "data-scores" not in text and "uPlot" not in text and "data-seek-to" in text
 
