@@ -142,7 +142,7 @@ def figures(
 
 
 def latency(detector: Detector, clips: Sequence[Clip]) -> float | None:
-    """Milliseconds to score 1 000 windows (best of three, as many windows as there are, at most 1 000)."""
+    """Milliseconds to score 1 000 random windows at once, best of three; None where the clips hold no window."""
     if not any(window_count(clip.poses, detector.window) for clip in clips):
         return None
     shape = (LATENCY_WINDOWS, detector.window.channels, detector.window.length, JOINTS18)

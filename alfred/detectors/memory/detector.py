@@ -12,6 +12,7 @@ import torch
 
 from alfred.detectors import weights
 from alfred.detectors.base import Cancellation, Cancelled, Progress, TrainingLog, checked_windows
+from alfred.detectors.learned import WINDOW_KEYS
 from alfred.detectors.memory import files
 from alfred.detectors.memory.model import PARTS, Bank, Embedding, MemorySettings, add, empty_bank, scores
 from alfred.pose.windows import WindowSpec
@@ -23,7 +24,6 @@ LARGEST = 1e6
 
 _CHUNK = 4096  # windows sent to the device at once
 _LEARN_FROM = 10_000  # windows, evenly spread: directions and deviations change no more with more of them
-_WINDOW_KEYS = ("length", "stride", "fps", "max_gap_s")
 
 
 class Memory:
@@ -192,7 +192,7 @@ class Memory:
             **self._card,
             "name": NAME,
             "family": self.family,
-            **{key: getattr(self.window, key) for key in _WINDOW_KEYS},
+            **{key: getattr(self.window, key) for key in WINDOW_KEYS},
             **asdict(self._settings),
             "seen": dict(self._seen),
             "remembered": {part: bank.count(part) if bank else 0 for part in PARTS},
