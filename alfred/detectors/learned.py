@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from alfred.detectors import weights
+from alfred.detectors import presets, weights
 from alfred.detectors.base import Cancelled, Progress, TrainingLog, checked_windows
 from alfred.detectors.threads import one_thread
 from alfred.detectors.training import TrainingSettings
@@ -42,9 +43,12 @@ class Learned(ABC, Generic[Model]):
     CHUNK: ClassVar[int]
 
     window: WindowSpec
+    preset: str
+    """Whose training schedule is used; saved weights keep theirs."""
 
     def __init__(self, window: WindowSpec, model: Model, device: str) -> None:
         self._device = torch.device(device)
+        self.preset = presets.TUNED
         self.window = window
         self._card: dict[str, Any] = {}
         self._use(model)
@@ -78,7 +82,11 @@ class Learned(ABC, Generic[Model]):
         cancelled: Cancelled | None,
     ) -> TrainingLog:  # fmt: skip
         """Training from scratch; `given` are the changes to `FIT`. For those that train in several stages to change."""
-        return self._train(model, windows, self.FIT.with_(**given), seed, progress, cancelled)
+        return self._train(model, windows, settled(self.FIT, self._preset.fit, given), seed, progress, cancelled)
+
+    @property
+    def _preset(self) -> presets.Preset:
+        return presets.preset(self.name, self.preset)
 
     def _use(self, model: Model) -> None:
         """Put a model in use. For those that keep something made of it to forget that."""
@@ -130,7 +138,8 @@ class Learned(ABC, Generic[Model]):
 
         When it is cancelled or fails, the weights are what they were. Raises as `training.train`.
         """
-        settings = self.FINE_TUNE.with_(**_given(steps, learning_rate, validation_share, patience))
+        given = _given(steps, learning_rate, validation_share, patience)
+        settings = settled(self.FINE_TUNE, self._preset.fine_tune, given)
         model = copy.deepcopy(self._model)
         log = self._train(model, self._checked(windows), settings, seed, progress, cancelled)
         self._use(model)
@@ -157,8 +166,10 @@ class Learned(ABC, Generic[Model]):
         weights.save(path, self._model.state_dict(), self.info())
 
     def _adopt(self, model: Model, window: WindowSpec, card: dict[str, Any]) -> None:
-        """Use weights that were read, with their window and card."""
-        self.window, self._card = window, card
+        """Use weights that were read, with their window, card and preset. Raises ValueError for an unknown preset."""
+        preset = str(card.get("preset", presets.TUNED))
+        presets.preset(self.name, preset)
+        self.window, self._card, self.preset = window, card, preset
         self._use(model)
 
     def describe(self, **entries: Any) -> None:
@@ -167,16 +178,17 @@ class Learned(ABC, Generic[Model]):
 
     def info(self) -> dict[str, Any]:
         """The card: architecture and window as they are, and what is known of the weights. JSON-able."""
-        tuning = self.FINE_TUNE
+        tuning = self.FINE_TUNE.with_(**self._preset.fine_tune)
         return {
             "fine_tuning": {
-                "steps": tuning.steps,
+                **({"epochs": tuning.epochs} if tuning.epochs else {"steps": tuning.steps}),
                 "learning_rate": tuning.learning_rate,
                 "batch": tuning.batch,
                 "batch_norm": tuning.batch_norm,
             },
             **self._card,
             "name": self.name,
+            "preset": self.preset,
             "family": self.family,
             **{key: getattr(self.window, key) for key in WINDOW_KEYS},
             "parameters": sum(p.numel() for p in self._model.parameters()),
@@ -207,3 +219,11 @@ def _given(
     return {
         "steps": steps, "learning_rate": learning_rate, "validation_share": validation_share, "patience": patience,
     }  # fmt: skip
+
+
+def settled(own: TrainingSettings, preset: Mapping[str, Any], given: dict[str, Any]) -> TrainingSettings:
+    """The detector's own settings, as the preset and then the caller change them. Steps asked for replace epochs."""
+    changes = {**preset, **{key: value for key, value in given.items() if value is not None}}
+    if given.get("steps") is not None:
+        changes["epochs"] = 0
+    return own.with_(**changes)

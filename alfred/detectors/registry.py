@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
+from alfred.detectors import presets
 from alfred.detectors.base import Detector
 from alfred.pose.windows import slowest_fps
 
@@ -42,14 +43,17 @@ def names() -> list[str]:
     return sorted(_paths())
 
 
-def create(name: str, **settings: Any) -> Detector:
-    """A detector, untrained, with its settings (`device`, `length`, …). Raises ValueError for an unknown
-    name.
+def create(name: str, *, preset: str = presets.TUNED, **settings: Any) -> Detector:
+    """A detector, untrained: a preset of it (`alfred.detectors.presets`) with settings of one's own (`device`,
+    `length`, …). Raises ValueError for an unknown name or preset.
     """
     if name not in _paths():
         raise ValueError(f"there is no detector {name!r}; there are: {', '.join(names())}")
     module, _, attribute = _paths()[name].partition(":")
-    made = getattr(import_module(module), attribute)(**settings)
+    chosen = presets.preset(name, preset)
+    made = getattr(import_module(module), attribute)(**{**chosen.settings, **settings})
+    if preset != presets.TUNED:
+        made.preset = preset
     return cast(Detector, made)  # what an entry point names is its author's promise
 
 

@@ -19,6 +19,8 @@ from alfred.detectors.base import Cancellation, Cancelled, Progress, TrainingLog
 Loss = Callable[[Tensor], Tensor]
 """A batch of windows (B, C, T, V) → one loss a window (B,), in the module's present mode."""
 
+SCHEDULES = ("constant", "cosine", "decay", "triangular")
+
 _OPTIMISERS = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}
 
 
@@ -26,10 +28,13 @@ _OPTIMISERS = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax}
 class TrainingSettings:
     """How long and how fast to train, in steps (epochs mean nothing across cameras of different traffic).
 
-    `cosine` lets the rate fall to 0 over the steps. `flip` adds the mirror image of every window (x → -x; left and
-    right joints stay, as published). `validation_share` of the windows is held out, one contiguous stretch, since
-    neighbours overlap; it is looked at every `evaluate_every` steps, and after `patience` looks without a new best
-    training ends (0: never). With a hold-out the best weights seen are kept, otherwise the last.
+    `epochs` > 0 sets the steps instead: that many passes over the windows, as published code counts. `schedule` of the
+    rate: "constant"; "cosine" lets it fall to 0 over the steps; "decay" takes a hundredth off after each epoch;
+    "triangular" swings between the two multiples of it in `swing`, up in an eighth of the epochs and down in as many,
+    each swing half as high (CyclicLR's triangular2, stepped by epoch). `flip` adds the mirror image of every window
+    (x → -x; left and right joints stay, as published). `validation_share` of the windows is held out, one contiguous
+    stretch, since neighbours overlap; it is looked at every `evaluate_every` steps, and after `patience` looks without
+    a new best training ends (0: never). With a hold-out the best weights seen are kept, otherwise the last.
     """
 
     steps: int
@@ -37,7 +42,9 @@ class TrainingSettings:
     batch: int = 256
     clip: float = 100.0
     flip: bool = True
-    cosine: bool = False
+    epochs: int = 0
+    schedule: str = "constant"
+    swing: tuple[float, float] = (1.0, 1.0)
     batch_norm: str = "trained"  # or "frozen": statistics as they are, in training as in scoring
     optimiser: str = "adam"
     validation_share: float = 0.0
@@ -49,12 +56,21 @@ class TrainingSettings:
             raise ValueError(f"{self}: steps, batch and learning rate must be positive")
         if not 0 <= self.validation_share < 1 or self.evaluate_every < 1 or self.patience < 0:
             raise ValueError(f"{self}: the validation share lies in [0, 1), evaluations are at least a step apart")
-        if self.optimiser not in _OPTIMISERS:
-            raise ValueError(f"{self}: the optimiser must be one of {', '.join(_OPTIMISERS)}")
+        for value, allowed in ((self.optimiser, _OPTIMISERS), (self.schedule, SCHEDULES)):
+            if value not in allowed:
+                raise ValueError(f"{self}: {value!r} must be one of {', '.join(allowed)}")
 
     def with_(self, **changes: Any) -> TrainingSettings:
         """The same with every change that is not None."""
         return replace(self, **{key: value for key, value in changes.items() if value is not None})
+
+    def per_epoch(self, windows: int) -> int:
+        """Steps of one pass over so many windows and, with `flip`, their mirror images."""
+        return max(1, math.ceil(windows * (2 if self.flip else 1) / self.batch))
+
+    def for_windows(self, windows: int) -> TrainingSettings:
+        """With `steps` as `epochs` has it, where that is set."""
+        return replace(self, steps=self.epochs * self.per_epoch(windows)) if self.epochs else self
 
 
 def train(
@@ -75,6 +91,8 @@ def train(
     fit, held = split(len(windows), settings.validation_share, seed)
     if not len(fit):
         raise ValueError("there are no windows to train on")
+    settings = settings.for_windows(len(fit))
+    per_epoch = settings.per_epoch(len(fit))
     optimiser = _OPTIMISERS[settings.optimiser](module.parameters(), lr=settings.learning_rate)
     device = next(module.parameters()).device
     training = settings.batch_norm != "frozen"
@@ -91,7 +109,7 @@ def train(
                 break
             if cancelled is not None and cancelled():
                 raise Cancellation(f"stopped after {step - 1} of {settings.steps} steps")
-            _set_rate(optimiser, settings, step - 1)
+            optimiser.param_groups[0]["lr"] = settings.learning_rate * rate_factor(settings, step - 1, per_epoch)
             state.losses.append(_step(module, loss, batch, optimiser, settings.clip, step))
             state.step = step
             if progress is not None:
@@ -150,10 +168,20 @@ def _step(
     return found
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, settings: TrainingSettings, step: int) -> None:
-    if settings.cosine:
-        fraction = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-        optimiser.param_groups[0]["lr"] = settings.learning_rate * fraction
+def rate_factor(settings: TrainingSettings, step: int, per_epoch: int) -> float:
+    """What the rate is multiplied by at a step (from 0); `per_epoch` steps are an epoch."""
+    epoch = step // per_epoch
+    if settings.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    if settings.schedule == "decay":
+        return float(0.99**epoch)
+    if settings.schedule == "triangular":
+        low, high = settings.swing
+        half = max(1, settings.epochs // 8)
+        cycle, within = divmod(epoch, 2 * half)
+        rise = within / half if within < half else 2 - within / half
+        return float(low + (high - low) * rise / 2**cycle)
+    return 1.0
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from alfred.detectors import resume
 from alfred.detectors.base import Cancellation
 from alfred.detectors.sparta.detector import Sparta
 from alfred.detectors.stg_nf.detector import StgNf
-from alfred.detectors.training import TrainingSettings, split, train
+from alfred.detectors.training import TrainingSettings, rate_factor, split, train
 
 
 def windows(n: int, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -119,3 +119,24 @@ def test_a_kept_state_of_other_data_or_half_a_file_is_not_used(tmp_path: Path, m
     again = fitted(tmp_path / "kept")
     through = fitted(None)
     assert torch.equal(next(iter(again.model.parameters())), next(iter(through.model.parameters())))
+
+
+def test_a_triangular_rate_is_torchs_triangular2_stepped_by_epoch() -> None:
+    settings = TrainingSettings(steps=1, learning_rate=2e-3, epochs=30, schedule="triangular", swing=(0.5, 2.0))
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    reference = torch.optim.lr_scheduler.CyclicLR(
+        optimiser, base_lr=1e-3, max_lr=4e-3, step_size_up=30 // 8, mode="triangular2"
+    )
+    for epoch in range(30):
+        ours = settings.learning_rate * rate_factor(settings, 11 * epoch + 10, per_epoch=11)
+        assert ours == pytest.approx(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        reference.step()
+
+
+def test_epochs_set_the_steps_and_the_rate_falls_by_a_hundredth_each() -> None:
+    settings = TrainingSettings(steps=1, learning_rate=0.1, batch=32, epochs=3, schedule="decay")
+    module = Mean()
+    log = train(module, module.loss, windows(70), settings, seed=0)
+    assert len(log.losses) == 3 * 5  # 70 windows and their mirror images in batches of 32
+    assert [rate_factor(settings, step, 5) for step in (0, 4, 5, 14)] == pytest.approx([1, 1, 0.99, 0.9801])

@@ -13,11 +13,11 @@ from alfred.detectors.base import Cancelled, Progress, TrainingLog
 from alfred.detectors.gepc import transforms, weights
 from alfred.detectors.gepc.model import GepcModel, GepcSettings, seeded_model
 from alfred.detectors.gepc.training import ClusteringSettings, cluster, fit
-from alfred.detectors.learned import Array, Learned, window_of
+from alfred.detectors.learned import Array, Learned, settled, window_of
 from alfred.detectors.training import TrainingSettings
 from alfred.pose.windows import WindowSpec
 
-AUTOENCODER = TrainingSettings(steps=300, learning_rate=1e-3, batch=64, flip=False, cosine=True)
+AUTOENCODER = TrainingSettings(steps=300, learning_rate=1e-3, batch=64, flip=False, schedule="cosine")
 CLUSTERING = TrainingSettings(steps=60, learning_rate=8e-4, batch=64, flip=False)
 """Published: 10 and 25 epochs of batches of 512. These take some minutes of one CPU core at a width of 4.
 
@@ -87,7 +87,11 @@ class Gepc(Learned[GepcModel]):
     ) -> TrainingLog:
         """`AUTOENCODER`, then `CLUSTERING`: steps are shared out as theirs are, other settings hold for both."""
         alone, clustering = _shared_out(given.pop("steps"))
-        stages = (AUTOENCODER.with_(steps=alone, **given), CLUSTERING.with_(steps=clustering, **given))
+        preset = self._preset
+        stages = (
+            settled(AUTOENCODER, preset.fit, {**given, "steps": alone}),
+            settled(CLUSTERING, preset.clustering, {**given, "steps": clustering}),
+        )
         return fit(model, windows, self._clustering, stages, seed=seed, progress=progress, cancelled=cancelled)
 
     def _train(

@@ -118,7 +118,7 @@ def fit(
     loss stops being finite.
     """
     _check_enough(model, len(windows))
-    alone, clustering = phases
+    alone, clustering = (phase.for_windows(len(windows)) for phase in phases)
     total = alone.steps + clustering.steps
     first = train(
         model.autoencoder,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from alfred.detectors import weights
+from alfred.detectors import presets, weights
 from alfred.detectors.base import Cancellation, Cancelled, Progress, TrainingLog, checked_windows
 from alfred.detectors.learned import WINDOW_KEYS
 from alfred.detectors.memory import files
@@ -52,6 +52,7 @@ class Memory:
         **settings: Any,
     ) -> None:
         self._device = torch.device(device)
+        self.preset = presets.TUNED
         try:
             self._settings = MemorySettings(**settings)
         except TypeError as error:
@@ -178,7 +179,7 @@ class Memory:
         tensors, card = weights.load(path, NAME)
         bank, spec, seen = files.from_tensors(tensors, card, path.name, self._device)
         self._bank, self._settings, self._seen = bank, bank.embedding.settings, seen
-        self.window, self._card = spec, card
+        self.window, self._card, self.preset = spec, card, str(card.get("preset", presets.TUNED))
 
     def describe(self, **entries: Any) -> None:
         """Add entries to the card: what the memory was filled with, what it reached, its licence."""
@@ -191,6 +192,7 @@ class Memory:
             "fine_tuning": {"adds to": "camera", "gradients": "none"},
             **self._card,
             "name": NAME,
+            "preset": self.preset,
             "family": self.family,
             **{key: getattr(self.window, key) for key in WINDOW_KEYS},
             **asdict(self._settings),

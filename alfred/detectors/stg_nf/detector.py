@@ -36,7 +36,7 @@ class StgNf(Learned[StgNfModel]):
 
     name = "stg_nf"
     family = "likelihood"
-    FIT = TrainingSettings(steps=3000, learning_rate=5e-3, optimiser="adamax", cosine=True)
+    FIT = TrainingSettings(steps=3000, learning_rate=5e-3, optimiser="adamax", schedule="cosine")
     FINE_TUNE = TrainingSettings(steps=60, learning_rate=5e-5, optimiser="adamax", batch_norm="frozen")
     CHUNK = 4096
 

@@ -41,7 +41,7 @@ class Tsgad(Learned[GaVae]):
 
     name = "tsgad"
     family = "reconstruction"
-    FIT = TrainingSettings(steps=300, learning_rate=2e-3, batch=32, cosine=True)
+    FIT = TrainingSettings(steps=300, learning_rate=2e-3, batch=32, schedule="cosine")
     FINE_TUNE = TrainingSettings(steps=60, learning_rate=1e-4, batch=32, batch_norm="frozen")
     CHUNK = 32  # what a layer writes stays in the processor's cache
 

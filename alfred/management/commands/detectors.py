@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from alfred.detectors import registry
+from alfred.detectors import presets, registry
 
-COLUMNS = ("name", "family", "parameters", "window", "source weights", "licence")
+COLUMNS = ("name", "family", "parameters", "window", "presets", "source weights", "licence")
 
 
 class Command(BaseCommand):
@@ -45,6 +45,7 @@ def describe(name: str) -> dict[str, Any]:
         "family": made.family,
         "parameters": card.get("parameters", "n/a"),
         "window": f"{window.length} samples at {window.fps:g} fps",
+        "presets": ", ".join(presets.names(name)),
         "source weights": ", ".join(card["version"] for _, card in shipped) or "none",
         "licence": "; ".join(dict.fromkeys(_short(card.get("licence", "not said")) for _, card in shipped)) or "n/a",
         "card": card,

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings as conf
 from django.core.management.base import BaseCommand, CommandError
 
-from alfred.detectors import registry, resume, source_training
+from alfred.detectors import presets, registry, resume, source_training
 from alfred.pose.formats import mocap
 
 
@@ -29,12 +29,13 @@ class Command(BaseCommand):
         parser.add_argument("--detector", default="stg_nf", help="which detector (%(default)s)")
         parser.add_argument("--data", type=Path, required=True, help="folder of *_train*.npz and *_test.npz")
         parser.add_argument("--seed", type=int, required=True)
-        parser.add_argument("--fps", type=float, default=30.0, help="frame rate to train for (%(default)s)")
+        parser.add_argument("--preset", default=presets.TUNED, help="a named way to build and train it (%(default)s)")
+        parser.add_argument("--fps", type=float, help="frame rate to train for; default: the detector's")
         parser.add_argument("--length", type=int, help="samples a window; default: the detector's")
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the detector")
         parser.add_argument("--steps", type=int, help="training steps; default: the detector's")
         parser.add_argument("--learning-rate", type=float, help="default: the detector's")
-        parser.add_argument("--stride", type=int, default=2, help="between training windows (%(default)s)")
+        parser.add_argument("--stride", type=int, help="samples between training windows; default: the preset's")
         parser.add_argument("--revision", type=int, default=1, help="number in the version's name (%(default)s)")
         parser.add_argument("--data-name", help="name of the data in the card; default: the folder's")
         parser.add_argument("--out", type=Path, default=registry.SOURCE, help="folder to write to")
@@ -48,14 +49,15 @@ class Command(BaseCommand):
 
     def _train(self, options: dict[str, Any]) -> None:
         folder: Path = options["data"]
-        settings: dict[str, Any] = {"fps": options["fps"], "device": conf.DEVICE}
+        settings: dict[str, Any] = {"device": conf.DEVICE} | ({"fps": options["fps"]} if options["fps"] else {})
         settings |= dict(_setting(text) for text in options["set"])
         if options["length"]:
             settings["length"] = options["length"]
-        detector = registry.create(options["detector"], **settings)
-        data = source_training.read_source_data(folder, options["fps"])
+        preset = presets.preset(options["detector"], options["preset"])
+        detector = registry.create(options["detector"], preset=options["preset"], **settings)
         window = detector.window
-        spec = replace(window, stride=options["stride"])
+        data = source_training.read_source_data(folder, window.fps)
+        spec = replace(window, stride=options["stride"] or preset.stride)
         windows = source_training.normal_windows(data.train, spec)
         self.stdout.write(f"{len(windows)} windows of {window.length} samples at {window.fps:g} fps")
         chosen = {k: v for k in ("steps", "learning_rate") if (v := options[k]) is not None}
@@ -106,7 +108,7 @@ class Command(BaseCommand):
 
 def _digest(options: dict[str, Any]) -> str:
     """Names a training by everything that was asked of it: what was kept of another is not gone on with."""
-    keys = ("set", "seed", "fps", "length", "steps", "learning_rate", "stride", "revision")
+    keys = ("preset", "set", "seed", "fps", "length", "steps", "learning_rate", "stride", "revision")
     asked = {key: str(options[key]) for key in keys}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -129,6 +131,8 @@ def _command(options: dict[str, Any], data_name: str) -> str:
         f"--detector {options['detector']}",
         f"--data {shlex.quote(data_name)}",
     ]
+    if options["preset"] != presets.TUNED:
+        words.append(f"--preset {options['preset']}")
     words += [f"--set {shlex.quote(text)}" for text in options["set"]]
     for key in ("seed", "fps", "length", "steps", "learning_rate", "stride", "revision"):
         if options[key] is not None:
