@@ -16,7 +16,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from alfred.core.audit import Stratum as Stratum
+from alfred.core.audit import estimate_total as estimate_total
 from alfred.core.ebi import ebi
+from alfred.core.exact import hypergeometric_bounds as hypergeometric_bounds
 
 Floats = npt.NDArray[np.float64]
 Metric = Literal["ebi", "fpr", "fnr"]

@@ -129,6 +129,14 @@ def _places(
     return centre, mean(bbox[:, 3])
 
 
+def segment_at(cut: Segments, track: npt.NDArray[np.int32], pts: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """Row of `cut` (n,) that holds the moment `pts` (n,) s of `track` (n,): the track's last that starts no later."""
+    span = float(max(cut.end_pts.max(initial=0.0), pts.max(initial=0.0))) + 10.0
+    keys = cut.track.astype(np.float64) * span + cut.start_pts
+    wanted = track.astype(np.float64) * span + pts + CLOCK_SLACK
+    return np.maximum(np.searchsorted(keys, wanted, side="right") - 1, 0)
+
+
 def segment_scores(
     pose_scores: npt.ArrayLike, pose_segment: npt.NDArray[np.int64], n_segments: int, m: int = RANK
 ) -> SegmentScores:

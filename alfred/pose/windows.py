@@ -23,6 +23,9 @@ Ints = npt.NDArray[np.intp]
 RATE_TOLERANCE = 0.02
 """A 14.97 fps source (NTSC halved) still counts as half of 30."""
 
+TRAINING_STRIDE = 6
+"""Samples between windows that a round trains on (published setting; scoring uses every one)."""
+
 _END_TOLERANCE = 0.1  # samples: rounded PTS may end a run that much before its last sample
 _SAME_TIME = 1e-6  # seconds: closer than this is a tie
 _FLAT = 1e-6  # picture heights: a window this flat has no scale
@@ -282,6 +285,22 @@ def _cut(samples: Float32, start: Ints, length: int) -> Float32:
         view = np.lib.stride_tricks.sliding_window_view(samples[channel].reshape(-1), length * joints)
         out[:, channel] = view[start * joints]
     return out
+
+
+def pose_at(poses: Poses, track: Int32, pts: Float64) -> Ints:
+    """Row of the pose (n,) of `track` (n,) that is nearest to the moment `pts` (n,) s: a window's centre pose.
+
+    Raises ValueError for a track without poses.
+    """
+    if not np.isin(track, poses.track).all():
+        raise ValueError("poses of a track were asked for that has none")
+    order = np.lexsort((poses.pts, poses.track))
+    span = float(max(poses.pts.max(initial=0.0), pts.max(initial=0.0))) + 10.0
+    keys = poses.track[order].astype(np.float64) * span + poses.pts[order]
+    wanted = track.astype(np.float64) * span + pts
+    right = np.clip(np.searchsorted(keys, wanted), 1, max(1, len(keys) - 1))
+    left = right - 1
+    return order[np.where(np.abs(keys[right % len(keys)] - wanted) < wanted - keys[left], right % len(keys), left)]
 
 
 def pose_scores(poses: Poses, *, run: Int32, centre_pts: Float64, scores: Float32, spec: WindowSpec) -> Float32:

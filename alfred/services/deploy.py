@@ -7,10 +7,10 @@ from pathlib import Path
 from django.db import transaction
 from django.utils import timezone
 
+from alfred.core import gates
 from alfred.detectors import registry
 from alfred.models import Camera, Deployment, DetectorVersion, Evaluation, Round, Threshold, User, audit
 from alfred.models.detectors import in_force
-from alfred.services import gates
 from alfred.services.storage import digest_of
 
 

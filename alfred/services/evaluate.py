@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alfred.core.intervals import Interval, paired_difference, rate_intervals
+from alfred.core.intervals import Interval, PairedDifference, paired_difference, rate_intervals
 from alfred.core.rates import Counts
 from alfred.core.roc import auc_pr, auc_roc, average_precision
 from alfred.models import Camera, DetectorVersion, Evaluation, Round, Threshold, ValidationSet
@@ -64,11 +64,20 @@ def _interval(found: Interval | None, reason: str | None) -> dict[str, Any]:
     return {"low": found.low, "high": found.high, "reason": None}
 
 
-def compare(data: Labelled, theta: float, before: Labelled, theta_before: float, seed: int) -> dict[str, Any]:
+def compare(data: Labelled, theta: float, before: Labelled, theta_before: float, seed: int) -> PairedDifference:
     """EBI of the first less that of `before`, on the same resampled blocks (paired)."""
     blocks = sorted(set(data.blocks) | set(before.blocks))
-    found = paired_difference(block_counts(before, theta_before, blocks), block_counts(data, theta, blocks), seed=seed)
-    return {"estimate": found.estimate, "low": found.low, "high": found.high, "verdict": str(found.verdict)}
+    return paired_difference(block_counts(before, theta_before, blocks), block_counts(data, theta, blocks), seed=seed)
+
+
+def as_figures(difference: PairedDifference) -> dict[str, Any]:
+    """A paired difference as it is stored."""
+    return {
+        "estimate": difference.estimate,
+        "low": difference.low,
+        "high": difference.high,
+        "verdict": str(difference.verdict),
+    }
 
 
 def store(

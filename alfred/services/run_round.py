@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
+from alfred.core import gates
 from alfred.detectors.base import Detector, Progress, Remembers, TrainingLog
 from alfred.models import (
     DetectorVersion,
@@ -22,7 +23,7 @@ from alfred.models import (
     ValidationSet,
 )
 from alfred.models.work import fence
-from alfred.services import build_validation, evaluate, find_threshold, gates, labels, training_set
+from alfred.services import build_validation, evaluate, find_threshold, labels, training_set
 from alfred.services.jobs import BadInputError, JobContext
 from alfred.services.load_detector import load, load_fresh
 from alfred.services.rescore import segment_values
@@ -179,11 +180,9 @@ def _evaluate(
         return
     seed = evaluate.seed_of(row.camera_id, present.pk)
     difference = evaluate.compare(data, threshold.value, before, row.base.theta, seed)
-    deployed = evaluate.store(
-        row.camera, row.base.version, row.base.threshold, present, before, role="deployed", made_in=row
-    )
+    evaluate.store(row.camera, row.base.version, row.base.threshold, present, before, role="deployed", made_in=row)
     candidate = evaluate.figures(data, threshold.value, seed)
-    checks = gates.check(candidate, deployed.figures, difference, threshold.value)
+    checks = gates.check(candidate["auc_roc"], difference, threshold.value)
     evaluate.store(
         row.camera,
         row.version,
@@ -192,5 +191,5 @@ def _evaluate(
         data,
         role="candidate",
         made_in=row,
-        extra={"difference": difference, "gates": checks},
+        extra={"difference": evaluate.as_figures(difference), "gates": checks},
     )

@@ -25,12 +25,10 @@ from alfred.models import (
     ValidationSet,
 )
 from alfred.pose.formats.parquet import read_poses
-from alfred.pose.segments import Segments, cut_segments
-from alfred.pose.windows import WindowSpec, iter_windows
+from alfred.pose.segments import Segments, cut_segments, segment_at
+from alfred.pose.windows import TRAINING_STRIDE, WindowSpec, iter_windows
 from alfred.services.storage import artifacts
 
-TRAIN_STRIDE = 6
-"""Every sixth sample starts a window (published setting: scoring uses every one)."""
 MAX_WINDOWS = 30_000
 """A round draws at most this many windows at random from those that may train: bounded memory, whatever the slice."""
 BESIDE = timedelta(seconds=30)
@@ -146,7 +144,7 @@ def training_windows(row: Round, spec: WindowSpec, trains: set[int]) -> npt.NDAr
     rng = np.random.default_rng(row.seed)
     kept = np.zeros((0, spec.channels, spec.length, 18), np.float32)
     keys = np.zeros(0)
-    spec = replace(spec, stride=TRAIN_STRIDE)
+    spec = replace(spec, stride=TRAINING_STRIDE)
     extractions = PoseExtraction.objects.filter(recording__slice=row.slice).select_related("recording").order_by("id")
     for extraction in extractions:
         poses = read_poses(artifacts().path(extraction.artifact))
@@ -169,11 +167,3 @@ def _allowed(extraction: PoseExtraction, cut: Segments, trains: set[int]) -> npt
     stored = Segment.objects.filter(track__extraction=extraction).values_list("track__number", "ordinal", "id")
     pk = {(number, ordinal): i for number, ordinal, i in stored}
     return np.array([pk.get((int(t), int(o))) in trains for t, o in zip(cut.track, cut.ordinal, strict=True)], bool)
-
-
-def segment_at(cut: Segments, track: npt.NDArray[np.int32], pts: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Row of `cut` that holds the moment `pts` of `track`: the last segment of the track that starts no later."""
-    span = float(max(cut.end_pts.max(initial=0.0), pts.max(initial=0.0))) + 10.0
-    keys = cut.track.astype(np.float64) * span + cut.start_pts
-    wanted = track.astype(np.float64) * span + pts + 1e-6
-    return np.maximum(np.searchsorted(keys, wanted, side="right") - 1, 0)

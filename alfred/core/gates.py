@@ -1,0 +1,84 @@
+"""What a candidate must pass to be promoted without a reason (Design §3.6)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from alfred.core.intervals import PairedDifference
+
+LOST_SHARE = 0.1
+"""Share of the confirmed anomalies that may no longer be flagged: an equally good model loses as many by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Confirmed anomalies of the replayed slices: how many, and how many are not flagged any more or newly are."""
+
+    confirmed: int
+    lost: int
+    found: int
+
+    @property
+    def allowed(self) -> float:
+        """How many more may be lost than found."""
+        return max(1.0, LOST_SHARE * self.confirmed)
+
+    @property
+    def holds(self) -> bool:
+        return self.lost - self.found <= self.allowed
+
+
+def check(
+    auc: float | None, difference: PairedDifference, theta: float, replayed: Replayed | None = None
+) -> list[dict[str, Any]]:
+    """One row a gate: name, whether it holds, and the sentence shown.
+
+    `auc` is the candidate's on the validation set; `difference` the candidate's EBI less the deployed version's there,
+    paired; `replayed` what a replay over stored slices found.
+    """
+    rows = [
+        _row(
+            "finite",
+            math.isfinite(theta),
+            "Weights and threshold are finite numbers.",
+            "θ is not a finite number.",
+        ),
+        _row("not worse", difference.verdict != "worse", *_comparison(difference)),
+        _row(
+            "better than chance",
+            auc is None or auc >= 0.5,
+            "The scores rank this camera's validation set.",
+            f"AUC-ROC {auc or 0:.2f}: on this camera the scores rank anomalies below normals.",
+        ),
+    ]
+    if replayed is not None:
+        rows.append(_row("replay", replayed.holds, *_replay_words(replayed)))
+    return rows
+
+
+def _row(name: str, holds: bool, good: str, bad: str) -> dict[str, Any]:
+    return {"name": name, "holds": holds, "words": good if holds else bad}
+
+
+def _comparison(difference: PairedDifference) -> tuple[str, str]:
+    good = "Not worse than the deployed version beyond the paired interval."
+    if difference.low is None:
+        good = "Too little data for a paired comparison with the deployed version; nothing shows that it is worse."
+    return good, "Worse than the deployed version beyond the paired interval."
+
+
+def _replay_words(replayed: Replayed) -> tuple[str, str]:
+    if not replayed.confirmed:
+        return "No confirmed anomaly in the replayed slices: nothing could be lost.", ""
+    said = (
+        f"On replay {replayed.lost} of {replayed.confirmed} confirmed anomalies are no longer flagged and "
+        f"{replayed.found} newly are; {replayed.allowed:g} more lost than found are allowed."
+    )
+    return said, said
+
+
+def held(figures: dict[str, Any]) -> bool:
+    """Whether all gates of a candidate's evaluation hold."""
+    return all(gate["holds"] for gate in figures.get("gates", []))
