@@ -22,6 +22,8 @@ SIZE = (640, 360)
 POSES_FRAMES = 900
 PEOPLE = 5
 STEPS = ("extract", "score")
+MANY = (100_000, 1_000_000)
+"""Poses of a stretch and of a day; their windows in one array would take 0.5 and 5 GB."""
 
 
 def run() -> tuple[dict[str, float | str], bool]:
@@ -40,6 +42,9 @@ def run() -> tuple[dict[str, float | str], bool]:
                 figures[f"{step}, {times} x: MB"] = round(peaks[-1])
             figures[f"{step}, {TIMES} x / 1 x"] = round(peaks[1] / peaks[0], 3)
             worst = max(worst, peaks[1] / peaks[0])
+    for poses in MANY:
+        extra = _call("run", "many", Path("unused"), poses)["peak_mb"]
+        figures[f"memory, windows of {poses} poses in memory, beyond the poses: MB"] = round(extra)
     return figures, worst < WANTED
 
 
@@ -112,11 +117,41 @@ def _score(path: Path) -> None:
         raise RuntimeError("nothing was scored")
 
 
+def _many(n: int) -> float:
+    """Peak memory (MB) that scoring `n` poses adds to what the process and the poses take."""
+    import numpy as np
+
+    from alfred.detectors import registry
+    from alfred.detectors.scoring import score_poses
+    from alfred.pose.tracks import Poses
+
+    rng = np.random.default_rng(0)
+    frame = np.repeat(np.arange(n // PEOPLE), PEOPLE)
+    track = (np.tile(np.arange(PEOPLE), n // PEOPLE) + PEOPLE * (frame // POSES_FRAMES)).astype(np.int32)
+    keypoints = rng.random((len(frame), 17, 3), dtype=np.float32) * 300
+    box = rng.random((len(frame), 4), dtype=np.float32)
+    poses = Poses(track, frame, frame / 30, keypoints, box, np.ones(len(frame), np.float32))
+    detector = registry.create("memory")
+    detector.load(registry.source_for("memory", 30)[0])
+    shape = (1, detector.window.channels, detector.window.length, 18)
+    detector.score(np.zeros(shape, np.float32))
+    before = _peak_mb()
+    score_poses(poses, width=SIZE[0], height=SIZE[1], detector=detector)
+    return _peak_mb() - before
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 if __name__ == "__main__":
     what, step, path, times = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+    if step == "many":
+        print(json.dumps({"peak_mb": _many(times)}))
+        sys.exit()
     makers, runners = {"extract": _make_clip, "score": _make_poses}, {"extract": _extract, "score": _score}
     if what == "make":
         makers[step](path, times)
     else:
         runners[step](path)
-    print(json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps({"peak_mb": _peak_mb()}))
