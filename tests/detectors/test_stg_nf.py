@@ -277,3 +277,23 @@ def test_cuda_scores_and_trains_like_the_cpu() -> None:
     for detector in (cpu, cuda):
         detector.fit(walkers(100), seed=0, steps=3)
     np.testing.assert_allclose(cuda.score(walkers(20)), cpu.score(walkers(20)), atol=1e-2)
+
+
+def test_supervised_training_draws_anomalous_windows_to_the_other_prior() -> None:
+    rng = np.random.default_rng(0)
+    strange = walkers(60, seed=2) + rng.normal(0, 0.6, (60, 2, 24, 18)).astype(np.float32)
+    windows = np.concatenate([walkers(60), strange])
+    anomalous = np.arange(120) >= 60
+    detector = StgNf(radius=10.0)
+    log = detector.fit_labelled(windows, anomalous, seed=0, steps=300)
+    assert log.losses[-1] < log.losses[0] / 2 and detector.info()["training"]["anomalous"] == 60
+    x = torch.from_numpy(windows)
+    with torch.no_grad():
+        as_normal, as_anomalous = detector.model.nll(x), detector.model.nll(x, -10.0)
+        each = detector.model.nll(x, torch.where(torch.from_numpy(anomalous), -10.0, 10.0))
+    np.testing.assert_allclose(each, np.where(anomalous, as_anomalous, as_normal), rtol=1e-6)
+    np.testing.assert_allclose(detector.score(windows), as_normal, rtol=1e-4)
+    assert (as_normal[:60] < as_anomalous[:60]).float().mean() > 0.95
+    assert (as_normal[60:] > as_anomalous[60:]).float().mean() > 0.95
+    with pytest.raises(ValueError, match="one each is needed"):
+        detector.fit_labelled(windows, anomalous[1:], seed=0)

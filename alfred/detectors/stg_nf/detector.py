@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from alfred.detectors.base import Cancelled, Progress, TrainingLog
-from alfred.detectors.learned import Array, Learned, window_of
+from alfred.detectors.learned import Array, Learned, settled, window_of
 from alfred.detectors.stg_nf import weights
 from alfred.detectors.stg_nf.folded import LARGEST, FoldedScorer
 from alfred.detectors.stg_nf.model import FlowSettings, StgNfModel, seeded_model
-from alfred.detectors.stg_nf.training import train
+from alfred.detectors.stg_nf.training import labelled, train
+from alfred.detectors.threads import one_thread
 from alfred.detectors.training import TrainingSettings
 from alfred.pose.windows import WindowSpec
 
@@ -73,6 +76,33 @@ class StgNf(Learned[StgNfModel]):
         if settings.batch_norm == "frozen":  # the weights are somebody's already
             model.mark_initialised()
         return train(model, windows, settings, seed=seed, progress=progress, cancelled=cancelled)
+
+    @one_thread()
+    def fit_labelled(
+        self,
+        windows: Array,
+        anomalous: npt.NDArray[np.bool_],
+        *,
+        seed: int,
+        steps: int | None = None,
+        learning_rate: float | None = None,
+        progress: Progress | None = None,
+        cancelled: Cancelled | None = None,
+    ) -> TrainingLog:
+        """Train from scratch on windows (n, 2, T, 18) of both kinds: the published supervised form.
+
+        Anomalous ones (n,) are drawn to -R as normal ones are to R; a score stays the nll of a normal window. Raises as
+        `fit`, and ValueError where the two do not go together.
+        """
+        checked = self._checked(windows)
+        if anomalous.shape != (len(checked),):
+            raise ValueError(f"{len(checked)} windows and labels of shape {anomalous.shape}: one each is needed")
+        settings = settled(self.FIT, self._preset.fit, {"steps": steps, "learning_rate": learning_rate})
+        model = self._fresh(seed).to(self._device)
+        log = self._train(model, labelled(checked, anomalous.astype(bool)), settings, seed, progress, cancelled)
+        self._use(model)
+        self._card = {"training": log.settings | {"anomalous": int(anomalous.sum())}}
+        return log
 
     def _scores(self, windows: Tensor) -> Tensor:
         if not self._model.adjacency_is_uniform:

@@ -224,13 +224,15 @@ class StgNfModel(nn.Module):
             logdet = logdet + added
         return x, logdet
 
-    def nll(self, x: Tensor, mean: float | None = None) -> Tensor:
+    def nll(self, x: Tensor, mean: float | Tensor | None = None) -> Tensor:
         """(B, 2, T, V) → negative log-likelihood in bits per dimension (B,), under N(mean, 1).
 
-        `mean` None = R, the prior of normal windows; -R is that of anomalous ones, 0 that of unlabelled ones.
+        `mean`, one for all or one a window (B,): None = R, the prior of normal windows; -R is that of anomalous ones, 0
+        that of unlabelled ones.
         """
         z, logdet = self.encode(x)
-        away = z - (self.radius if mean is None else mean)
+        centre = self.radius if mean is None else mean
+        away = z - (centre[:, None, None, None] if isinstance(centre, Tensor) else centre)
         logp = -0.5 * (away.square() / (1 + EPSILON) + math.log(2 * math.pi)).sum(dim=(1, 2, 3))
         return -(logp + logdet) / (math.log(2) * x[0].numel())
 

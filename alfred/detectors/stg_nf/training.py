@@ -9,6 +9,7 @@ those of `StgNfModel` in train mode (tested), at a tenth of the time.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -25,6 +26,11 @@ from alfred.detectors.stg_nf.model import EPSILON, FlowStep, StgNfModel, bias_of
 from alfred.detectors.threads import one_thread
 from alfred.detectors.training import TrainingSettings
 
+Nll = Callable[[StgNfModel, Tensor, Tensor | None], Tensor]
+
+LABELLED = 3
+"""Channels of windows that say what they are."""
+
 
 @one_thread()
 def train(
@@ -38,23 +44,31 @@ def train(
 ) -> TrainingLog:
     """Train `model` in place on the mean nll of windows (n, 2, T, V), as `alfred.detectors.training.train`.
 
+    Windows of three channels carry in the last what each is: 1 normal, -1 anomalous (`labelled`), whose prior has the
+    mean R or -R. That is the published supervised form; there is no other term.
     The published schedule (8 epochs of Adamax at 5e-4) is far too short on small data, hence steps and a higher rate.
     """
-    nll = uniform_nll if model.adjacency_is_uniform else _general_nll
+    nll = uniform_nll if model.adjacency_is_uniform else StgNfModel.nll
+    supervised = windows.shape[1] == LABELLED
+    loss = partial(_labelled_nll, model, nll) if supervised else partial(nll, model)
     try:
-        return training.train(
-            model, partial(nll, model), windows, settings, seed=seed, progress=progress, cancelled=cancelled
-        )
+        return training.train(model, loss, windows, settings, seed=seed, progress=progress, cancelled=cancelled)
     finally:
         model.mark_initialised()
 
 
-def _general_nll(model: StgNfModel, x: Tensor) -> Tensor:
-    return model.nll(x)
+def labelled(windows: npt.NDArray[np.float32], anomalous: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Windows (n, 2, T, V) and what each is (n,) → (n, 3, T, V), as `train` takes them for supervised training."""
+    sign = np.where(anomalous, np.float32(-1), np.float32(1))[:, None, None, None]
+    return np.concatenate([windows, np.broadcast_to(sign, (len(windows), 1, *windows.shape[2:]))], axis=1)
 
 
-def uniform_nll(model: StgNfModel, x: Tensor) -> Tensor:
-    """`StgNfModel.nll` of windows (B, 2, T, V), differentiable, for the constant adjacency.
+def _labelled_nll(model: StgNfModel, nll: Nll, x: Tensor) -> Tensor:
+    return nll(model, x[:, :-1], model.radius * x[:, -1, 0, 0])
+
+
+def uniform_nll(model: StgNfModel, x: Tensor, mean: Tensor | None = None) -> Tensor:
+    """`StgNfModel.nll` of windows (B, 2, T, V), differentiable, for the constant adjacency. `mean` (B,), or None = R.
 
     In train mode BatchNorm uses and updates statistics and ActNorm sets itself, exactly as the layers would.
     """
@@ -74,7 +88,8 @@ def uniform_nll(model: StgNfModel, x: Tensor) -> Tensor:
         logs = logs + norm.logs.sum()
         moved, given = given, moved
     elements = x[0].numel()
-    square = ((moved - model.radius).square() + (given - model.radius).square()).sum(dim=0).sum(dim=1)
+    centre = model.radius if mean is None else mean[:, None]
+    square = ((moved - centre).square() + (given - centre).square()).sum(dim=0).sum(dim=1)
     logp = -0.5 * (square / (1 + EPSILON) + elements * math.log(2 * math.pi))
     logdet = log_scale + logs * (elements // 2)
     bits: Tensor = -(logp + logdet) / (math.log(2) * elements)
