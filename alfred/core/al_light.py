@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -198,6 +198,15 @@ def decide(
         entered = np.searchsorted(rows, np.arange(len(values)), side="left")
         middle, size = middles[entered], sizes[entered]
     return _decisions(theta, values, middle, size, band_min, np.concatenate([before, entries])[-n:])
+
+
+def in_order(decisions: Decisions, index: npt.ArrayLike) -> Decisions:
+    """The same decisions with its rows taken in another order, `index` (n,): back to that of whoever asked."""
+    at = np.asarray(index, np.intp)
+    d = decisions
+    return replace(
+        d, flagged=d.flagged[at], theta_med=d.theta_med[at], asked=d.asked[at], why=d.why[at], size=d.size[at]
+    )
 
 
 def _decisions(theta: float, values: Floats, middle: Floats, size: Ints, band_min: int, after: Floats) -> Decisions:
