@@ -3,10 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alfred.core.eer import EqualErrorRate, eer_threshold
 from alfred.core.sampling import (
     WARM_UP_SHARES,
     allocate,
     draw,
+    draw_stratified,
     effective_sample_size,
     strata_bounds,
     stratify,
@@ -123,3 +125,29 @@ def test_effective_sample_size() -> None:
     assert effective_sample_size([1, 1, 10]) == pytest.approx(144 / 102)
     assert effective_sample_size([]) == 0.0
     assert sum(WARM_UP_SHARES) == pytest.approx(1)
+
+
+def test_a_weighted_threshold_is_the_streams_and_an_unweighted_one_the_queues() -> None:
+    """A stream with known labels; a warm-up sample of 400; θ by bootstrap within strata, with and without 1/π."""
+    rng = np.random.default_rng(11)
+    label = rng.random(20_000) < 0.05
+    score = rng.normal(0, 1, 20_000) + 1.3 * label
+    of_stream = eer_threshold(score, label)
+    assert isinstance(of_stream, EqualErrorRate)
+    strata = stratify(score, theta=1.0)
+    chosen, probability = draw_stratified(strata, 400, rng)
+    rows = np.flatnonzero(chosen)
+
+    def interval(*, weighted: bool) -> tuple[float, float]:
+        values = []
+        for _ in range(300):
+            drawn = np.concatenate([rng.choice(r, len(r)) for r in (rows[strata[rows] == h] for h in range(5))])
+            found = eer_threshold(score[drawn], label[drawn], 1 / probability[drawn] if weighted else None)
+            assert isinstance(found, EqualErrorRate)
+            values.append(found.value)
+        return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
+
+    low, high = interval(weighted=True)
+    assert low <= of_stream.value <= high
+    low, high = interval(weighted=False)
+    assert of_stream.value < low  # asked mostly about what scores high: the queue's θ lies above the stream's
