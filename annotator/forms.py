@@ -11,7 +11,7 @@ from django import forms
 from alfred.core.methodologies import Methodology
 from alfred.detectors import registry
 from alfred.models import Answer, Camera
-from alfred.services.launch_round import TRAINABLE
+from alfred.services.add_camera import POLICIES
 
 if TYPE_CHECKING:
     _CameraModelForm = forms.ModelForm[Camera]
@@ -44,15 +44,32 @@ class CameraForm(_CameraModelForm):
 
 
 class PoliciesForm(_CameraModelForm):
-    """What an admin may set on a camera at any time."""
+    """What an admin may set on a camera at any time; from then on, nothing is judged or counted anew."""
 
-    methodology = forms.ChoiceField(choices=[(m.value, m.value.replace("_", " ")) for m in TRAINABLE])
+    methodology = forms.ChoiceField(
+        choices=[(m.value, m.value.replace("_", " ")) for m in Methodology],
+        help_text="who is asked and what a round trains on",
+    )
 
     class Meta:
         model = Camera
-        fields = ["methodology", "review_budget", "alert_share", "val_min"]
-        labels = {"alert_share": "Alert budget", "val_min": "Validation set"}
+        fields = list(POLICIES)
+        labels = {
+            "al_light_mode": "AL-Light's upper end",
+            "slice_by": "Slices",
+            "slice_segments": "Segments a slice",
+            "review_deadline_h": "Review deadline, hours",
+            "round_policy": "Rounds",
+            "round_min_fp": "False alarms a round",
+            "auto_promote": "Promote by policy",
+            "queue_weight": "Weight in the queue",
+            "alert_share": "Alert budget",
+            "val_min": "Validation set",
+        }
         help_texts = {
+            "al_light_mode": "what lies above it is shown as an alert and not asked",
+            "slice_segments": "where slices close by count",
+            "auto_promote": "a candidate that passes every check goes in force by itself, never while drift stands",
             "alert_share": "a share, such as 0.05: at most so many normal segments may be flagged while too few"
             " anomalies are known",
             "val_min": "how many confirmed segments of each class make it complete",

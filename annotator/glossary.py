@@ -64,6 +64,17 @@ _WORDS = (
         "It ends when enough normal segments and enough anomalies are confirmed.",
     ),
     Word(
+        "effective",
+        "worth (effective sample size)",
+        "How many segments of equal weight would say as much: rarely drawn ones speak for many, and so say less each.",
+    ),
+    Word(
+        "drift",
+        "drift",
+        "What the camera sees has become unlike the time its validation set was made in.",
+        "Measured a slice: the population stability index (PSI) of scores and of where people are and how tall.",
+    ),
+    Word(
         "provisional",
         "provisional",
         "A θ to begin with, while too few anomalies are confirmed to balance the two kinds of error.",
@@ -82,6 +93,11 @@ _WORDS = (
     ),
     Word("candidate", "candidate", "The new version that a round has made, waiting to be promoted or rejected."),
     Word(
+        "replay",
+        "replay",
+        "A version run over footage that was scored before: what it would flag there beside what was flagged then.",
+    ),
+    Word(
         "deployment",
         "deployment (in force)",
         "The version and θ that a camera uses from a moment on. Going back to an earlier pair is a new deployment.",
@@ -99,6 +115,36 @@ _WORDS = (
         "estimated",
         "estimated",
         "Computed from a random sample of answers, each weighted by how likely it was to be asked.",
+    ),
+    Word(
+        "audit",
+        "audit",
+        "A few segments drawn at random from those nobody would be asked about, and shown to people like all others.",
+        "It is how anomalies that were missed become known. In a review an audited segment looks like any other.",
+    ),
+    Word(
+        "stratum",
+        "stratum",
+        "A part of a slice from which audits are drawn with equal chances, such as what lies just below θ.",
+    ),
+    Word("prevalence", "prevalence", "The share of anomalies among all segments that have a score."),
+    Word(
+        "label-noise",
+        "label noise",
+        "The share of anomalies among the unflagged segments. The detector learns from these as if all were normal.",
+        "Those that the audit finds are taken out before it learns.",
+    ),
+    Word(
+        "band",
+        "band (AL-Light)",
+        "The lower part of the flagged scores, where false alarms are expected: only what lies in it is asked about.",
+        "What lies above is shown among the alerts, and audited.",
+    ),
+    Word(
+        "share-saved",
+        "share saved",
+        "The share of the flagged segments that people were not asked about in review.",
+        "It says nothing alone: look at EBI beside it.",
     ),
 )
 

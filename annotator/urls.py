@@ -29,6 +29,8 @@ urlpatterns = [
     path("cameras/<slug:slug>/policies/", cameras.policies, name="camera-policies"),
     path("cameras/<slug:slug>/upload/", cameras.upload, name="camera-upload"),
     path("cameras/<slug:slug>/rounds/", rounds.launch_view, name="round-launch"),
+    path("cameras/<slug:slug>/warm-up/reopen/", cameras.reopen_view, name="warm-up-reopen"),
+    path("cameras/<slug:slug>/warm-up/call-off/", cameras.call_off_view, name="warm-up-call-off"),
     path("cameras/<slug:slug>/roll-back/", rounds.roll_back_view, name="roll-back"),
     path("cameras/<slug:slug>/progress/", progress.stream, name="camera-progress"),
     path("cameras/<slug:slug>/report/", reports.page, name="report"),
@@ -45,5 +47,8 @@ urlpatterns = [
     path("rounds/<int:pk>/cancel/", rounds.cancel_view, name="round-cancel"),
     path("rounds/<int:pk>/promote/", rounds.promote_view, name="round-promote"),
     path("rounds/<int:pk>/reject/", rounds.reject_view, name="round-reject"),
+    path("rounds/<int:pk>/replay/", rounds.replay, name="round-replay"),
+    path("rounds/<int:pk>/replay/launch/", rounds.replay_launch_view, name="round-replay-launch"),
     path("rounds/<int:pk>/manifest.parquet", rounds.manifest, name="round-manifest"),
+    path("rounds/<int:pk>/manifest.csv", rounds.manifest_csv, name="round-manifest-csv"),
 ]

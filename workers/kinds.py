@@ -20,5 +20,6 @@ KINDS = {
     "score": Kind("score", "alfred.services.score:run", 4 * 3600),
     "calibrate": Kind("score", "alfred.services.calibrate:run", 3600),
     "round": Kind("train", "alfred.services.run_round:run", 12 * 3600),
+    "replay": Kind("score", "alfred.services.replay:run", 12 * 3600),
     "rendition": Kind("io", "alfred.services.make_rendition:run", 24 * 3600),
 }

@@ -10,7 +10,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.db import close_old_connections
 
 from alfred.models import Camera, Job
-from alfred.services import build_validation, clean_up, jobs, slices
+from alfred.services import auto_rounds, build_validation, clean_up, jobs, slices
 from workers.kinds import KINDS, Kind
 from workers.warm import ChildDied, WarmChild
 
@@ -51,11 +51,12 @@ def advance_warm_up(camera_id: int) -> None:
 
 @shared_task(name="workers.sweep", time_limit=300, soft_time_limit=240)
 def sweep() -> None:
-    """Re-queue what dead workers left, nudge what waits, close ended days."""
+    """Re-queue what dead workers left, nudge what waits, close full and ended slices, start rounds due by policy."""
     close_old_connections()
     jobs.sweep()
-    slices.close_ended_days()
+    slices.close_full_and_ended()
     build_validation.advance_all()
+    auto_rounds.look()
     clean_up.discard_pixels()
 
 

@@ -74,7 +74,7 @@ def _replay_words(replayed: Replayed) -> tuple[str, str]:
         return "No confirmed anomaly in the replayed slices: nothing could be lost.", ""
     said = (
         f"On replay {replayed.lost} of {replayed.confirmed} confirmed anomalies are no longer flagged and "
-        f"{replayed.found} newly are; {replayed.allowed:g} more lost than found are allowed."
+        f"{replayed.found} newly are; a net loss of up to {replayed.allowed:g} passes."
     )
     return said, said
 

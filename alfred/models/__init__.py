@@ -6,8 +6,17 @@ from alfred.models.detectors import Deployment, DetectorVersion, Threshold
 from alfred.models.footage import Recording, Rendition, Slice
 from alfred.models.people import Membership, Role, User
 from alfred.models.poses import PoseExtraction, PoseTruth, Segment, SegmentTruth, Track
-from alfred.models.review import Answer, Candidate, Event, EventSegment, Lane, Lease, Verdict
-from alfred.models.rounds import Evaluation, LabelSnapshot, Round, SliceCounts, SnapshotLabel
+from alfred.models.review import Answer, AuditStratum, BandStart, Candidate, Event, EventSegment, Lane, Lease, Verdict
+from alfred.models.rounds import (
+    Drift,
+    Evaluation,
+    LabelSnapshot,
+    Replay,
+    ReplayChange,
+    Round,
+    SliceCounts,
+    SnapshotLabel,
+)
 from alfred.models.scoring import Scoring, SegmentScore
 from alfred.models.validation import ValidationMember, ValidationSet
 from alfred.models.work import Job
@@ -15,10 +24,13 @@ from alfred.models.work import Job
 __all__ = [
     "Answer",
     "AuditEntry",
+    "AuditStratum",
+    "BandStart",
     "Camera",
     "Candidate",
     "Deployment",
     "DetectorVersion",
+    "Drift",
     "Evaluation",
     "Event",
     "EventSegment",
@@ -31,6 +43,8 @@ __all__ = [
     "PoseTruth",
     "Recording",
     "Rendition",
+    "Replay",
+    "ReplayChange",
     "Role",
     "Round",
     "Scoring",

@@ -18,7 +18,20 @@ class Camera(models.Model):
 
     class SliceBy(models.TextChoices):
         DAY = "day", "a slice closes at local midnight"
+        COUNT = "count", "a slice closes after so many segments"
         IMPORTED = "imported", "one slice per imported number (ingest --slice k)"
+
+    class RoundPolicy(models.TextChoices):
+        BY_HAND = "by_hand", "by hand"
+        EVERY_SLICE = "every_slice", "after every slice, once its reviews are in"
+        FALSE_ALARMS = "false_alarms", "once enough new false alarms are confirmed"
+
+    class Band(models.TextChoices):
+        """AL-Light's θ_med; the values are those of `alfred.core.al_light.Mode`."""
+
+        ROLLING_MEDIAN_MAX = "rolling_median_max", "median of recent flagged scores"
+        MIDPOINT = "midpoint", "midpoint between θ and the highest score of the recording"
+        ROLLING_MIDPOINT = "rolling_midpoint", "midpoint between θ and the highest recent score"
 
     name = models.CharField(max_length=80, unique=True)
     slug = models.SlugField(max_length=60, unique=True)
@@ -28,10 +41,27 @@ class Camera(models.Model):
     detector = models.CharField(max_length=40, default=DETECTOR)
     methodology = models.CharField(max_length=20, default="active_learning")
     review_budget = models.PositiveIntegerField(default=300, help_text="segments asked per slice (day)")
+    al_light_mode = models.CharField(max_length=20, choices=Band.choices, default=Band.ROLLING_MEDIAN_MAX)
+    slice_segments = models.PositiveIntegerField(
+        default=1000, validators=[MinValueValidator(1)], help_text="scored segments after which a slice closes by count"
+    )
+    review_deadline_h = models.PositiveIntegerField(
+        default=24, help_text="hours after a slice closes until its round may start by itself, reviewed or not"
+    )
+    round_policy = models.CharField(max_length=14, choices=RoundPolicy.choices, default=RoundPolicy.BY_HAND)
+    round_min_fp = models.PositiveIntegerField(
+        default=20, validators=[MinValueValidator(1)], help_text="confirmed false alarms that start a round by policy"
+    )
+    auto_promote = models.BooleanField(default=False, help_text="a candidate that passes every check is promoted")
     alert_share = models.FloatField(
         default=0.05,
         validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
         help_text="alert budget: the share of normal segments that may be flagged while too few anomalies are known",
+    )
+    queue_weight = models.FloatField(
+        default=1.0,
+        validators=[MinValueValidator(0.1), MaxValueValidator(10.0)],
+        help_text="share of people's time beside other cameras: 2 = twice as many events where both have some",
     )
     val_min = models.PositiveIntegerField(
         default=50, help_text="confirmed segments a class for a complete validation set"

@@ -32,6 +32,8 @@ class Candidate(models.Model):
     stratum = models.PositiveSmallIntegerField(default=0)
     probability = models.FloatField(help_text="π: the chance this segment had of being asked in this draw")
     asked = models.BooleanField()
+    theta_med = models.FloatField(null=True, help_text="AL-Light's upper end of the band; null = no band")
+    band = models.CharField(max_length=20, blank=True, help_text="why the band was as it was; empty without AL-Light")
     seed = models.BigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -42,6 +44,41 @@ class Candidate(models.Model):
             models.CheckConstraint(condition=Q(asked=False) | Q(probability__gt=0), name="asked_had_a_chance"),
         ]
         indexes = [models.Index(fields=["slice", "lane", "asked"], name="candidate_slice_lane")]
+
+
+class BandStart(models.Model):
+    """What AL-Light's buffer held when a deployment began, by its version's scores. Append-only."""
+
+    deployment = models.OneToOneField(Deployment, on_delete=models.PROTECT, related_name="band_start")
+    values = models.JSONField(help_text="scores of the last flagged segments before it, oldest first")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class AuditStratum(models.Model):
+    """A stratum of a closed slice's audit: how many segments it holds, how many were drawn. Append-only.
+
+    Only those drawn have a `Candidate`; all of the stratum had the same chance.
+    """
+
+    class Kind(models.IntegerChoices):
+        ALERT = 0, "above AL-Light's band"
+        UNASKED = 1, "flagged, not asked for want of budget"
+        NEAR = 2, "nearest below θ"
+        MIDDLE = 3, "further below θ"
+        FAR = 4, "far below θ"
+
+    slice = models.ForeignKey(Slice, on_delete=models.PROTECT, related_name="audit_strata")
+    kind = models.PositiveSmallIntegerField(choices=Kind.choices)
+    population = models.PositiveIntegerField()
+    sampled = models.PositiveIntegerField()
+    seed = models.BigIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["slice", "kind"], name="a_stratum_once_a_slice"),
+            models.CheckConstraint(condition=Q(sampled__lte=models.F("population")), name="not_more_than_there_are"),
+        ]
 
 
 class Event(models.Model):

@@ -121,3 +121,38 @@ class SliceCounts(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["slice", "deployment", "unit", "basis"], name="counted_once")]
+
+
+class Replay(models.Model):
+    """A version with its θ run over the stored poses of closed slices: which segments it would flag. Append-only."""
+
+    camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="replays")
+    version = models.ForeignKey(DetectorVersion, on_delete=models.PROTECT, related_name="replays")
+    threshold = models.ForeignKey(Threshold, on_delete=models.PROTECT, related_name="replays")
+    round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="replays", null=True)
+    slices = models.ManyToManyField(Slice, related_name="replays")
+    figures = models.JSONField(help_text="segments, flagged then and now, confirmed anomalies lost and found")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class ReplayChange(models.Model):
+    """A segment whose flag is another on replay. Append-only."""
+
+    replay = models.ForeignKey(Replay, on_delete=models.PROTECT, related_name="changes")
+    segment = models.ForeignKey(Segment, on_delete=models.PROTECT)
+    now_flagged = models.BooleanField()
+    value = models.FloatField(help_text="the replayed score")
+    label = models.SmallIntegerField(help_text="what people had said: -1 nothing, 0 normal, 1 anomalous, 2 unresolved")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["replay", "segment"], name="a_change_once_a_replay")]
+        indexes = [models.Index(fields=["replay", "label", "now_flagged"], name="replay_change")]
+
+
+class Drift(models.Model):
+    """How far a closed slice is from the validation period: population stability index by quantity. Append-only."""
+
+    slice = models.OneToOneField(Slice, on_delete=models.PROTECT, related_name="drift")
+    validation_set = models.ForeignKey(ValidationSet, on_delete=models.PROTECT)
+    values = models.JSONField(help_text="index by quantity, its noise taken off; null = too little to say")
+    created_at = models.DateTimeField(auto_now_add=True)

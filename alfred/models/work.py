@@ -31,6 +31,7 @@ class Job(models.Model):
         SCORE = "score", "score"
         CALIBRATE = "calibrate", "calibrate the threshold"
         ROUND = "round", "run round"
+        REPLAY = "replay", "replay"
         RENDITION = "rendition", "make playable video"
 
     class State(models.TextChoices):

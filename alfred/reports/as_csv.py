@@ -7,24 +7,36 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
+from alfred.reports.audit import AuditReport, StratumLine
 from alfred.reports.camera_report import CameraReport, SliceFigures
+from alfred.reports.effort import Effort
 from alfred.reports.figures import Line, Rate
 
 COLUMNS = {
     "camera": "the camera's name",
     "data": "real or simulated",
-    "scope": "slice, cumulative, last_28_days, deployed_version or earlier_series",
+    "scope": "slice, all_slices (effort only), cumulative, last_28_days, deployed_version or earlier_series; "
+    "audit_last_28_days, and audit_stratum for each of its strata",
     "unit": "segment or pose",
-    "basis": "ground_truth, judged (flagged and answered only) or estimated; empty where nothing is counted",
+    "basis": "ground_truth, judged (flagged and answered only), estimated (from warm-up) or audit (estimated from "
+    "audits and reviews); of an audit_stratum what is known of its answered segments: audited (drawn at random) or "
+    "judged; empty where nothing is counted",
     "slice": "the slice's number; empty for sums of slices",
     "closed": "1 closed, 0 open; empty for sums of slices",
     "series": "detector and validation set that θ came from, or what a sum is of",
     "version": "detector versions that scored the slice",
     "theta_low": "smallest θ the slice ran with",
     "theta_high": "largest θ the slice ran with",
-    "segments": "scored segments of the slice",
+    "segments": "scored segments of the slice or stratum",
     "flagged": "of them with a score at or above θ",
     "asked": "of them asked of people",
+    "would_ask": "flagged segments that full active learning without a budget would have asked",
+    "in_band": "of them within AL-Light's band; all where there is no band",
+    "asked_in_review": "of them asked",
+    "audited": "segments asked at random besides",
+    "saved": "1 - asked_in_review / would_ask, a fraction",
+    "minutes": "minutes of looking behind the answers about the slice",
+    "ebi_gain_per_hour": "EBI above that of the first version and θ, per hour looked before, a fraction",
     "tp": "anomalous and flagged",
     "fp": "normal and flagged",
     "tn": "normal and not flagged; empty where not known",
@@ -38,10 +50,16 @@ COLUMNS = {
     "ebi": "Error Balance Index, a fraction 0 to 1",
     "ebi_low": "lower end of its 95 % interval, a fraction",
     "ebi_high": "upper end",
+    "prevalence": "share of anomalies among all scored segments, a fraction; of audits only",
+    "prevalence_low": "lower end of its 95 % interval",
+    "prevalence_high": "upper end",
+    "label_noise": "share of anomalies among unflagged segments, on which the detector trains; of audits only",
+    "label_noise_low": "lower end of its 95 % interval",
+    "label_noise_high": "upper end",
     "ebi_worst": "EBI if all unresolved answers were errors, a fraction; only where over 2 % are unresolved",
     "ebi_best": "EBI if none of them were",
     "answered": "segments with a label from people behind the counts",
-    "unresolved": "segments asked and left without a label: unsure, skipped, in conflict",
+    "unresolved": "segments asked and left without a label: unsure, skipped, in conflict; of audits also not answered",
     "unscored": "segments or poses left out for want of a score",
     "blocks": "one-minute blocks behind the interval",
 }
@@ -58,11 +76,16 @@ def to_csv(report: CameraReport) -> str:
     rows = [
         _sum_row(scope.scope, scope.title, line) for scope in (*report.series, *report.earlier) for line in scope.lines
     ]
-    for row in report.slices:
+    if report.audit and not report.audit.empty:
+        rows += [_audit_row(report.audit), *(_stratum_row(line) for line in report.audit.lines)]
+    if report.effort.total.asked.any_lane:
+        rows.append({"scope": "all_slices", "unit": "segment"} | _effort(report.effort.total))
+    for row, spent in zip(report.slices, report.effort.slices, strict=True):
+        about = _slice_row(row) | _effort(spent)
         lines = [line for ordinal, line in report.slice_lines if ordinal == row.ordinal]
-        rows += [_slice_row(row) | _figures(line) for line in lines] or [_slice_row(row)]
-    about = {"camera": report.camera, "data": report.kind}
-    return _table(COLUMNS, ([(about | row).get(name) for name in COLUMNS] for row in rows))
+        rows += [about | _figures(line) for line in lines] or [about]
+    camera = {"camera": report.camera, "data": report.kind}
+    return _table(COLUMNS, ([(camera | row).get(name) for name in COLUMNS] for row in rows))
 
 
 def thetas_to_csv(report: CameraReport) -> str:
@@ -104,6 +127,55 @@ def _slice_row(row: SliceFigures) -> dict[str, object]:
         "flagged": row.flagged,
         "asked": row.asked,
         "unscored": row.unscored,
+    }
+
+
+def _effort(row: Effort) -> dict[str, object]:
+    known = row.asked.flagged > 0  # else nobody would have been asked in review: warm-up, or a methodology without it
+    return {
+        "would_ask": row.asked.flagged if known else None,
+        "in_band": row.asked.in_band if known else None,
+        "asked_in_review": row.asked.asked if known else None,
+        "audited": row.asked.audited,
+        "saved": row.saved,
+        "minutes": row.minutes,
+        "ebi_gain_per_hour": row.gain_per_hour,
+    }
+
+
+def _audit_row(audit: AuditReport) -> dict[str, object]:
+    counts = {name: getattr(audit.counts, name) for name in ("tp", "fp", "tn", "fn")}
+    rates: dict[str, object] = {}
+    for name, rate in audit.rates:
+        rates |= _rate(name.replace("-", "_"), rate)
+    return {
+        "scope": f"audit_last_{audit.days}_days",
+        "unit": "segment",
+        "basis": "audit",
+        "series": f"slices {', '.join(map(str, audit.slices))}",
+        "asked": sum(line.part.drawn for line in audit.lines),
+        "audited": audit.drawn,
+        "answered": audit.audited + audit.judged,
+        "unresolved": sum(line.unanswered for line in audit.lines),
+        **counts,
+        **rates,
+    }
+
+
+def _stratum_row(line: StratumLine) -> dict[str, object]:
+    part = line.part
+    normal = part.judged - part.found
+    found = {"tp": part.found, "fp": normal} if line.flagged else {"fn": part.found, "tn": normal}
+    return {
+        "scope": "audit_stratum",
+        "unit": "segment",
+        "basis": "audited" if line.sampled else "judged",
+        "series": line.words,
+        "segments": part.population,
+        "asked": part.drawn,
+        "answered": part.judged,
+        "unresolved": line.unanswered,
+        **found,
     }
 
 

@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from alfred.reports.audit import AuditReport
 from alfred.reports.chart import Chart, chart_of
+from alfred.reports.effort import Asked, Ledger, ledger
 from alfred.reports.figures import BasisCounts, Line, Rate, pooled
 from alfred.reports.sentences import WarmUp, figures_begin, summary
+from alfred.reports.slices import SliceFigures
 
-__all__ = ["BasisCounts", "CameraReport", "InSample", "Line", "Rate", "Series", "SliceFigures", "ThetaStep", "build"]
+__all__ = [
+    "AuditReport",
+    "BasisCounts",
+    "CameraReport",
+    "InSample",
+    "Ledger",
+    "Line",
+    "Rate",
+    "Series",
+    "SliceFigures",
+    "ThetaStep",
+    "build",
+]
 
 RECENT_DAYS = 28
-
-
-@dataclass(frozen=True)
-class SliceFigures:
-    """A slice as it ran: by which versions and θ (label, θ, segments), how much was flagged, and the counts.
-
-    `current`: all of it was scored by the present detector with a θ found on the camera's present validation set;
-    `series` names the detector and validation set it belongs to. `recent`: closed within the last 28 days.
-    """
-
-    ordinal: int
-    closed: bool
-    segments: int
-    flagged: int
-    versions: list[tuple[str, float, int]]
-    current: bool
-    counts: list[BasisCounts]
-    unscored: int = 0
-    asked: int = 0
-    recent: bool = True
-    series: str = ""
-
-    @property
-    def version(self) -> str:
-        """Every version that scored a part of it, in order."""
-        return ", ".join(dict.fromkeys(label for label, _, _ in self.versions))
-
-    @property
-    def thetas(self) -> list[float]:
-        """Every θ a part of it ran with, rising."""
-        return sorted({theta for _, theta, _ in self.versions})
-
-    @property
-    def theta(self) -> float | None:
-        """θ, where the whole slice ran with one."""
-        return self.thetas[0] if len(self.thetas) == 1 else None
-
-    @property
-    def theta_words(self) -> str:
-        """θ for people: one value, or the range of those that were in force."""
-        if len(self.thetas) < 2:
-            return f"{self.thetas[0]:.3f}" if self.thetas else "n/a"
-        return f"{self.thetas[0]:.3f} to {self.thetas[-1]:.3f}"
-
-    @property
-    def share(self) -> float | None:
-        return self.flagged / self.segments if self.segments else None
 
 
 @dataclass(frozen=True)
@@ -103,7 +71,8 @@ class CameraReport:
     """What the supervisor's page and its CSV are made of.
 
     `series`: the cumulative figures, then of them the last 28 days and the deployed version alone. `earlier`: those of
-    older validation sets and detectors. `pending`: why there are no figures yet, empty where there are.
+    older validation sets and detectors. `pending`: why there are no figures yet, empty where there are. `effort`:
+    what people were asked and gave. `audit`: what a random sample says of what nobody looked at, apart from all lines.
     """
 
     camera: str
@@ -119,6 +88,8 @@ class CameraReport:
     work: dict[str, float]
     summary: str
     pending: str
+    effort: Ledger
+    audit: AuditReport | None = None
     chart: Chart = field(default_factory=dict)
 
     @property
@@ -140,10 +111,14 @@ def build(
     seed: int,
     deployed: str = "",
     closes_by_day: bool = True,
+    audit: AuditReport | None = None,
+    asked: Mapping[int, Asked] | None = None,
+    minutes: Mapping[int, float] | None = None,
 ) -> CameraReport:
     """Add counts over closed slices of each series, then divide; one line a unit and basis.
 
-    `deployed` is the label of the version in force; `closes_by_day` says what closes this camera's slices.
+    `deployed` is the label of the version in force; `closes_by_day` says what closes this camera's slices. `asked` and
+    `minutes` are people's effort by the slice's number.
     """
     series = _present(slices, deployed, seed)
     # A slice stands alone without an interval: one day in the 28 would be called different by chance.
@@ -151,10 +126,11 @@ def build(
     pending = (
         "" if any(row.closed for row in slices) else figures_begin([row.segments for row in slices], closes_by_day)
     )
-    said = summary(camera, series[0].lines, warm_up, pending)
+    said = summary(camera, series[0].lines, warm_up, pending, audit.sentence if audit else "")
     return CameraReport(
         camera, kind, series, _earlier(slices, seed), slices, lines, theta, validation, warm_up, coverage, work,
-        said, pending, chart_of([row for row in slices if row.closed and row.segments], lines),
+        said, pending, ledger(slices, lines, asked or {}, minutes or {}), audit,
+        chart_of([row for row in slices if row.closed and row.segments], lines),
     )  # fmt: skip
 
 

@@ -10,8 +10,11 @@ WarmUp = tuple[int, int, int]
 """Confirmed normals, confirmed anomalies, and how many of each make a complete set."""
 
 
-def summary(camera: str, lines: list[Line], warm_up: WarmUp | None, pending: str) -> str:
-    """How good the camera is, in two sentences, or what is missing for saying so."""
+def summary(camera: str, lines: list[Line], warm_up: WarmUp | None, pending: str, audited: str = "") -> str:
+    """How good the camera is, in two sentences, or what is missing for saying so.
+
+    `audited`: what the audit says; it stands in where no line has an EBI.
+    """
     if warm_up:
         normals, anomalies, needed = warm_up
         return (
@@ -21,6 +24,8 @@ def summary(camera: str, lines: list[Line], warm_up: WarmUp | None, pending: str
     if pending:
         return f"{camera} has no figures yet."
     best = next((line for line in lines if line.ebi.value is not None), None)
+    if best is None and audited:
+        return f"{camera}, by its audit: {audited}"
     if best is None:
         return f"{camera}: no EBI yet; anomalies among unflagged segments are unknown without ground truth or audits."
     fpr, fnr = best.fpr.value or 0.0, best.fnr.value or 0.0

@@ -9,7 +9,20 @@ from django.utils.text import slugify
 
 from alfred.models import Camera, Membership, Role, User, audit
 
-POLICIES = ("methodology", "review_budget", "alert_share", "val_min")
+POLICIES = (
+    "methodology",
+    "al_light_mode",
+    "review_budget",
+    "queue_weight",
+    "slice_by",
+    "slice_segments",
+    "review_deadline_h",
+    "round_policy",
+    "round_min_fp",
+    "auto_promote",
+    "alert_share",
+    "val_min",
+)
 
 
 @transaction.atomic

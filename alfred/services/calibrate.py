@@ -41,7 +41,9 @@ def run(context: JobContext, camera_id: int) -> None:
         now = in_force(camera_id)
         if now is None or now.version_id != deployment.version_id:
             return  # another version came into force meanwhile, with a θ of its own
-        if (now.threshold.value, now.threshold.policy) == (found.value, found.policy):
+        stands_on = present.pk if present else None
+        same = (now.threshold.value, now.threshold.policy, now.threshold.validation_set_id)
+        if same == (found.value, found.policy, stands_on):
             return
         threshold = Threshold.objects.create(
             camera=camera,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Sum
 
+from alfred.core.drift import LIMIT
 from alfred.models import (
     Camera,
     Deployment,
@@ -22,10 +24,13 @@ from alfred.models import (
     ValidationSet,
 )
 from alfred.models.detectors import in_force
-from alfred.services import build_validation, slices
+from alfred.services import auto_rounds, build_validation, camera_watch, drift, slices, warm_up_facts
 
 SHOWN = 50
 """Recordings on a camera's page, newest first."""
+
+MEASURED = 10
+"""Slices whose drift the page shows, newest first."""
 
 
 def overview(cameras: QuerySet[Camera]) -> list[dict[str, Any]]:
@@ -74,6 +79,7 @@ def camera_facts(camera: Camera, *, with_refused: bool = False) -> dict[str, Any
     """All that the camera's page shows. Refused files are counted, and listed only `with_refused`."""
     present = in_force(camera.pk)
     frozen = build_validation.frozen_set(camera.pk)
+    warm_up = warm_up_facts.in_the_making(camera)
     rounds = list(Round.objects.filter(camera=camera).select_related("slice", "version").order_by("-ordinal")[:20])
     states = Event.objects.filter(camera=camera).aggregate(
         open=Count("pk", filter=Q(state=Event.State.OPEN)), held=Count("pk", filter=Q(state=Event.State.HELD))
@@ -81,8 +87,10 @@ def camera_facts(camera: Camera, *, with_refused: bool = False) -> dict[str, Any
     return {
         "deployment": present,
         "validation_set": frozen,
-        "validation_counts": _members(frozen),
-        "warm_up": None if frozen else build_validation.progress(camera),
+        "validation": warm_up_facts.frozen(frozen),
+        "warm_up": warm_up,
+        "notices": camera_watch.notices(camera, present, warm_up, rounds[0] if rounds else None),
+        "drift": _drift(camera, frozen),
         "recordings": _recordings(camera, with_refused),
         "refused": Recording.objects.filter(camera=camera).exclude(quarantined="").count(),
         "with_refused": with_refused,
@@ -94,6 +102,7 @@ def camera_facts(camera: Camera, *, with_refused: bool = False) -> dict[str, Any
         ),
         "rounds": rounds,
         "next_round": next_round(camera, present, rounds),
+        "by_policy": by_policy(camera),
         "open_events": states["open"],
         "held_events": states["held"],
         "provisional": bool(present and present.threshold.policy != Threshold.Policy.EER),
@@ -139,12 +148,39 @@ def failed_jobs(camera: Camera) -> list[dict[str, Any]]:
     return [{"job": job, "recording": r, "origin": r.origin if r else ""} for job, r in told]
 
 
-def _members(frozen: ValidationSet | None) -> dict[str, int] | None:
-    if frozen is None:
+def by_policy(camera: Camera) -> dict[str, Any] | None:
+    """What the camera's policy still waits for on its newest closed slice; None where rounds start by hand."""
+    if camera.round_policy == Camera.RoundPolicy.BY_HAND:
         return None
-    return frozen.members.aggregate(
-        anomalies=Count("pk", filter=Q(anomalous=True)), normals=Count("pk", filter=Q(anomalous=False))
-    )
+    said: dict[str, Any] = {"label": camera.get_round_policy_display()}
+    if camera.round_policy == Camera.RoundPolicy.FALSE_ALARMS:
+        said |= {"false_alarms": auto_rounds.new_false_alarms(camera), "needed": camera.round_min_fp}
+    row = slices.untrained(camera).filter(closed_at__isnull=False).first()
+    if row is None or row.closed_at is None:
+        return said
+    waiting = Event.objects.filter(slice=row, state__in=Event.WAITING).count()
+    return said | {
+        "slice": row,
+        "waiting": waiting,
+        "deadline": row.closed_at + timedelta(hours=camera.review_deadline_h),
+        "reviewed": slices.reviews_done(row),
+    }
+
+
+def _drift(camera: Camera, frozen: ValidationSet | None) -> dict[str, Any]:
+    """What stands, in words, and the newest measured slices: a value each quantity, its name first."""
+    standing = drift.stands(camera.pk) if frozen else None
+    rows = drift.newest(camera.pk, MEASURED) if frozen else []
+    return {
+        "stands": drift.sentence(standing) if standing else "",
+        "names": list(drift.WORDS.values()),
+        "rows": [(ordinal, [_measured(values.get(name)) for name in drift.WORDS]) for ordinal, values in rows],
+    }
+
+
+def _measured(value: float | None) -> tuple[float | None, bool]:
+    """A value and whether it is over the limit."""
+    return value, value is not None and value > LIMIT
 
 
 def _recordings(camera: Camera, with_refused: bool) -> list[dict[str, Any]]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from alfred.core import gates
 from alfred.detectors import registry
-from alfred.models import Camera, Deployment, DetectorVersion, Evaluation, Round, Threshold, User, audit
+from alfred.models import Camera, Deployment, DetectorVersion, Evaluation, Replay, Round, Threshold, User, audit
 from alfred.models.detectors import in_force
+from alfred.services import drift
 from alfred.services.storage import digest_of
+
+NOT_BY_POLICY = "Not promoted by policy:"
 
 
 class Refused(Exception):
@@ -71,17 +74,73 @@ def promote(round_id: int, by: User | None, reason: str = "") -> Deployment:
     camera_id = Round.objects.values_list("camera_id", flat=True).get(pk=round_id)
     camera = Camera.objects.select_for_update().get(pk=camera_id)
     row = Round.objects.select_for_update().get(pk=round_id)
-    if row.state != Round.State.CANDIDATE or row.version is None or row.threshold is None:
+    if row.state != Round.State.CANDIDATE:
         raise Refused("This round has no candidate to promote.")
     now = in_force(camera.pk)
     if now is not None and now.pk != row.base_id and not reason:
         raise Refused("Another deployment was made since this round began: give a reason to promote its candidate.")
-    evaluation = Evaluation.objects.filter(round=row, role="candidate").first()
-    if evaluation and not gates.held(evaluation.figures) and not reason:
+    if not reason and not all(check["holds"] for check in checks_of(row)):
         raise Refused("Not all checks of this candidate hold: give a reason to promote it all the same.")
+    return _put_in_force(camera, row, f"round {row.ordinal} promoted. {reason}".strip(), by)
+
+
+def _put_in_force(camera: Camera, row: Round, why: str, by: User | None) -> Deployment:
+    """The candidate with its own θ; the caller holds the locks and has checked that there is one."""
+    if row.version is None or row.threshold is None:
+        raise Refused("This round has no candidate to promote.")
     row.state, row.ended_at = Round.State.PROMOTED, timezone.now()
-    row.save(update_fields=["state", "ended_at"])
-    return append(camera, row.version, row.threshold, f"round {row.ordinal} promoted. {reason}".strip(), by)
+    row.save(update_fields=["state", "ended_at", "message"])
+    return append(camera, row.version, row.threshold, why, by)
+
+
+def checks_of(row: Round) -> list[dict[str, Any]]:
+    """The gates of a round's candidate, as `gates.check` gives them; empty where nothing could be checked.
+
+    They stand with its evaluation. Without a validation set there is none, and what replay lost is all there is to
+    check.
+    """
+    evaluation = Evaluation.objects.filter(round=row, role="candidate").first()
+    if evaluation:
+        return list(evaluation.figures.get("gates", []))
+    replayed = Replay.objects.filter(round=row).order_by("pk").first()
+    return list(replayed.figures.get("gates", [])) if replayed else []
+
+
+@transaction.atomic
+def promote_by_policy(round_id: int) -> Deployment | None:
+    """Put a candidate in force if its camera's policy says so and every check holds; else the round says which not."""
+    camera_id = Round.objects.values_list("camera_id", flat=True).get(pk=round_id)
+    camera = Camera.objects.select_for_update().get(pk=camera_id)
+    row = Round.objects.select_for_update(of=("self",)).select_related("threshold", "version").get(pk=round_id)
+    if row.state != Round.State.CANDIDATE or not camera.auto_promote:
+        return None
+    against = _what_speaks_against(row)
+    if against:
+        said = f"{NOT_BY_POLICY} {' '.join(against)}"
+        if NOT_BY_POLICY not in row.message:
+            row.message = f"{row.message} {said}".strip()
+            row.save(update_fields=["message"])
+        return None
+    return _put_in_force(camera, row, f"round {row.ordinal} promoted by policy: every check holds", None)
+
+
+def _what_speaks_against(row: Round) -> list[str]:
+    """Sentences, each a reason that the policy does not promote this candidate; an admin still may."""
+    now = in_force(row.camera_id)
+    evaluation = Evaluation.objects.filter(round=row, role="candidate").first()
+    found = [check["words"] for check in checks_of(row) if not check["holds"]]
+    if evaluation is None:
+        found.append("There is no complete validation set to check it on.")
+    elif evaluation.figures.get("auc_roc") is None:
+        found.append("The validation set does not show whether its scores rank at all.")
+    if row.threshold and (row.threshold.details.get("eer") or 0.0) > 0.5:
+        found.append(f"Its equal error rate is {row.threshold.details['eer']:.2f}: worse than chance.")
+    if now is not None and now.pk != row.base_id:
+        found.append("Another deployment was made since the round began.")
+    standing = drift.stands(row.camera_id)
+    if standing:
+        found.append(drift.sentence(standing))
+    return found
 
 
 @transaction.atomic

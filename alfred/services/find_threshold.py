@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,26 @@ PRELIMINARY_FROM = 10
 
 @dataclass(frozen=True)
 class Labelled:
-    """Scored, labelled segments: scores, labels, weights, blocks; all (n,)."""
+    """Scored, labelled segments: scores, labels, weights, blocks, whether they were imported; all (n,)."""
 
     segments: list[int]
     scores: npt.NDArray[np.float64]
     anomalous: npt.NDArray[np.bool_]
     weights: npt.NDArray[np.float64]
     blocks: list[tuple[int, int]]
+    imported: npt.NDArray[np.bool_]
+
+    def without_imports(self) -> Labelled:
+        """What people confirmed in warm-up alone."""
+        kept = np.flatnonzero(~self.imported)
+        return Labelled(
+            [self.segments[i] for i in kept],
+            self.scores[kept],
+            self.anomalous[kept],
+            self.weights[kept],
+            [self.blocks[i] for i in kept],
+            self.imported[kept],
+        )
 
 
 @dataclass(frozen=True)
@@ -47,11 +60,24 @@ def labelled(members: list[ValidationMember], values: dict[int, float]) -> Label
         np.array([m.anomalous for m in scored], bool),
         np.array([m.weight for m in scored], np.float64),
         [(m.segment.recording_id, m.segment.block) for m in scored],
+        np.array([m.origin == ValidationMember.Origin.GROUND_TRUTH for m in scored], bool),
     )
 
 
 def find(camera: Camera, data: Labelled, *, complete: bool) -> Found:
-    """Equal error rate with enough of both classes; else the alert budget on confirmed normals (provisional)."""
+    """Equal error rate with enough of both classes; else the alert budget on confirmed normals (provisional).
+
+    Where imported segments stand beside confirmed ones, the details say what θ would be without them.
+    """
+    found = _find(camera, data, complete=complete)
+    if data.imported.all() or not data.imported.any():
+        return found
+    alone = _find(camera, data.without_imports(), complete=complete)
+    named = {"theta": alone.value, "policy": str(alone.policy), "imported": int(data.imported.sum())}
+    return replace(found, details=found.details | {"without_imports": alone.details | named})
+
+
+def _find(camera: Camera, data: Labelled, *, complete: bool) -> Found:
     normals, anomalies = int((~data.anomalous).sum()), int(data.anomalous.sum())
     counts = {
         "normals": normals,

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from django.db import IntegrityError, transaction
 
-from alfred.core.methodologies import Methodology
 from alfred.models import Camera, Job, Round, Slice, User, audit
 from alfred.models.detectors import in_force
 from alfred.models.work import queue
 from alfred.services import slices
 from alfred.services.deploy import Refused
 from alfred.services.jobs import cancel
-
-TRAINABLE = (Methodology.CONTINUAL, Methodology.PSEUDO_CONTINUAL, Methodology.ACTIVE_LEARNING)
-"""The methodologies a round can run today."""
 
 
 @transaction.atomic
@@ -23,8 +19,6 @@ def launch(camera_id: int, by: User | None) -> Round:
     base = in_force(camera_id)
     if base is None:
         raise Refused("Nothing has been scored on this camera yet: add a recording first.")
-    if Methodology(camera.methodology) not in TRAINABLE:
-        raise Refused(f"Rounds can't run the methodology {camera.methodology} yet; choose active_learning.")
     if Round.objects.filter(camera=camera, state__in=Round.LIVE).exists():
         raise Refused("A round is running, or its candidate waits for a decision: decide on it first.")
     row = _closed_slice(camera)

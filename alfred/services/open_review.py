@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from alfred.core import sampling
+from alfred.core import al_light, sampling
 from alfred.core.methodologies import Methodology, who_is_asked
 from alfred.models import (
     Camera,
@@ -19,9 +20,8 @@ from alfred.models import (
     Recording,
     Segment,
     SegmentScore,
-    ValidationSet,
 )
-from alfred.services import budget
+from alfred.services import band, budget, build_validation, queue_place
 
 EVENT_SEGMENTS = 3
 """Up to this many consecutive segments of one track make one event."""
@@ -41,14 +41,10 @@ def for_recording(camera: Camera, recording: Recording, scores: Sequence[Segment
         return
     seed = _seed(camera, recording)
     rng = np.random.default_rng(seed)
-    if _is_warming_up(camera):
+    if build_validation.warming_up(camera.pk):
         _warm_up(camera, recording, scored, rng, seed)
     else:
         _review(camera, recording, scored, rng, seed)
-
-
-def _is_warming_up(camera: Camera) -> bool:
-    return not ValidationSet.objects.filter(camera=camera, frozen_at__isnull=False).exists()
 
 
 def _seed(camera: Camera, recording: Recording) -> int:
@@ -62,45 +58,69 @@ def _warm_up(
     values = np.array([row.value for row in scored], np.float64)
     strata = sampling.stratify(values, scored[0].deployment.theta)
     chosen, probability = sampling.draw_stratified(strata, budget.allowance(camera, recording, Lane.WARMUP), rng)
-    _store_candidates(scored, Lane.WARMUP, strata.tolist(), chosen.tolist(), probability.tolist(), seed)
-    asked = [row for row, take in zip(scored, chosen, strict=True) if take]
-    _open([[row] for row in asked], camera, recording, Lane.WARMUP, rng)
+    drawn = [
+        _Drawn(row, stratum, take, p)
+        for row, stratum, take, p in zip(scored, strata.tolist(), chosen.tolist(), probability.tolist(), strict=True)
+    ]
+    _store_candidates(drawn, Lane.WARMUP, seed)
+    open_events([[one.row] for one in drawn if one.asked], camera, Lane.WARMUP, rng)
 
 
 def _review(
     camera: Camera, recording: Recording, scored: list[SegmentScore], rng: np.random.Generator, seed: int
 ) -> None:
-    wanted = who_is_asked(Methodology(camera.methodology), np.array([row.flagged for row in scored], bool))
-    flagged = [row for row, ask in zip(scored, wanted, strict=True) if ask]
-    if not flagged:
+    """All flagged segments are stored as candidates, with what the band said of each; the budget thins those in it."""
+    methodology = Methodology(camera.methodology)
+    flagged = np.array([row.flagged for row in scored], bool)
+    light = band.decide(camera, scored[0].deployment, scored) if methodology is Methodology.AL_LIGHT else None
+    wanted = who_is_asked(methodology, flagged, light.asked if light else None)
+    if not flagged.any() or not methodology.asks:
         return
-    chosen, probability = sampling.thin(len(flagged), budget.allowance(camera, recording, Lane.REVIEW), rng)
-    _store_candidates(flagged, Lane.REVIEW, [0] * len(flagged), chosen.tolist(), probability.tolist(), seed)
-    asked = [row for row, take in zip(flagged, chosen, strict=True) if take]
-    _open(_group(asked), camera, recording, Lane.REVIEW, rng)
+    chosen, probability = np.zeros(len(scored), bool), np.zeros(len(scored))
+    allowed = budget.allowance(camera, recording, Lane.REVIEW)
+    chosen[wanted], probability[wanted] = sampling.thin(int(wanted.sum()), allowed, rng)
+    rows = np.flatnonzero(flagged)
+    drawn = [_Drawn(scored[i], 0, bool(chosen[i]), float(probability[i]), *_said(light, i)) for i in rows.tolist()]
+    _store_candidates(drawn, Lane.REVIEW, seed)
+    open_events(_group([one.row for one in drawn if one.asked]), camera, Lane.REVIEW, rng)
 
 
-def _store_candidates(
-    rows: list[SegmentScore],
-    lane: Lane,
-    strata: list[int],
-    asked: list[bool],
-    probability: list[float],
-    seed: int,
-) -> None:
+def _said(light: al_light.Decisions | None, i: int) -> tuple[float | None, str]:
+    """θ_med and why, of one segment; nothing without AL-Light."""
+    if light is None:
+        return None, ""
+    middle = float(light.theta_med[i])
+    return (middle if np.isfinite(middle) else None), str(list(al_light.Why)[light.why[i]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A candidate of a draw: its stratum, whether it is asked, its π, and what the band was for it."""
+
+    row: SegmentScore
+    stratum: int
+    asked: bool
+    probability: float
+    theta_med: float | None = None
+    band: str = ""
+
+
+def _store_candidates(drawn: list[_Drawn], lane: Lane, seed: int) -> None:
     Candidate.objects.bulk_create(
         [
             Candidate(
-                segment_id=row.segment_id,
-                slice_id=row.slice_id,
-                deployment_id=row.deployment_id,
+                segment_id=one.row.segment_id,
+                slice_id=one.row.slice_id,
+                deployment_id=one.row.deployment_id,
                 lane=lane,
-                stratum=stratum,
-                probability=p,
-                asked=take,
+                stratum=one.stratum,
+                probability=one.probability,
+                asked=one.asked,
+                theta_med=one.theta_med,
+                band=one.band,
                 seed=seed,
             )
-            for row, stratum, take, p in zip(rows, strata, asked, probability, strict=True)
+            for one in drawn
         ],
         batch_size=2000,
     )
@@ -155,25 +175,21 @@ def _in_contact(a: Segment, b: Segment) -> bool:
     return together > 0 and apart < CONTACT * max(a.person_height, b.person_height)
 
 
-def _open(
-    groups: list[list[SegmentScore]],
-    camera: Camera,
-    recording: Recording,
-    lane: Lane,
-    rng: np.random.Generator,
-) -> None:
+def open_events(groups: list[list[SegmentScore]], camera: Camera, lane: Lane, rng: np.random.Generator) -> None:
+    """An event for each group of segments of one recording; the caller holds the camera's row lock."""
+    places = queue_place.places(camera, len(groups), rng)
     events = [
         Event(
             camera=camera,
-            recording=recording,
-            slice_id=recording.slice_id,
+            recording_id=group[0].segment.recording_id,
+            slice_id=group[0].slice_id,
             lane=lane,
-            place=float(rng.random()),
+            place=place,
             start_pts=min(row.segment.start_pts for row in group),
             end_pts=max(row.segment.end_pts for row in group),
             peak_pts=max(group, key=lambda row: row.value or 0.0).peak_pts or group[0].segment.start_pts,
         )
-        for group in groups
+        for group, place in zip(groups, places, strict=True)
     ]
     Event.objects.bulk_create(events, batch_size=2000)
     EventSegment.objects.bulk_create(

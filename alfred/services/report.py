@@ -14,7 +14,6 @@ from django.utils import timezone
 from alfred.core.rates import Counts
 from alfred.models import (
     Camera,
-    Candidate,
     Deployment,
     Evaluation,
     Lane,
@@ -23,13 +22,13 @@ from alfred.models import (
     Slice,
     SliceCounts,
     ValidationSet,
-    Verdict,
 )
 from alfred.reports.camera_report import RECENT_DAYS, CameraReport, InSample, Rate, SliceFigures, ThetaStep, build
 from alfred.reports.figures import BasisCounts, Rows
-from alfred.services import build_validation, count_slice
+from alfred.services import audit_figures, build_validation, count_slice, effort
 from alfred.services.count_slice import Blocks
 from alfred.services.evaluate import seed_of
+from alfred.services.series import PresentSeries
 
 
 def camera_report(camera: Camera) -> CameraReport:
@@ -38,18 +37,24 @@ def camera_report(camera: Camera) -> CameraReport:
     progress = build_validation.progress(camera) if frozen is None else None
     deployments = _deployments(camera)
     present = deployments[-1] if deployments else None
+    series = PresentSeries(present, frozen.pk if frozen else None)
+    slices, asked, minutes = _Slices(camera, deployments, series), effort.asked(camera), effort.minutes(camera)
+    number = {row.pk: row.ordinal for row in slices.rows}
     return build(
         camera=camera.name,
         kind=camera.kind,
-        slices=_Slices(camera, deployments, frozen).figures(),
+        slices=slices.figures({pk: row.any_lane for pk, row in asked.items()}),
         theta=[_theta_step(row) for row in deployments],
         validation=_validation(frozen, present),
         warm_up=(progress.normals, progress.anomalies, progress.needed) if progress else None,
         coverage=_coverage(camera),
-        work=_work(camera),
+        work=_work(camera, sum(minutes.values())),
         seed=seed_of("report", camera.pk),
         deployed=present.version.label if present else "",
         closes_by_day=camera.slice_by == Camera.SliceBy.DAY,
+        audit=audit_figures.of_camera(camera, series=series),
+        asked={number[pk]: row for pk, row in asked.items()},
+        minutes={number[pk]: given for pk, given in minutes.items() if pk in number},
     )
 
 
@@ -83,11 +88,10 @@ class _Tally:
 class _Slices:
     """All of a camera's slices, gathered in one query a kind of row."""
 
-    def __init__(self, camera: Camera, deployments: list[Deployment], frozen: ValidationSet | None) -> None:
+    def __init__(self, camera: Camera, deployments: list[Deployment], series: PresentSeries) -> None:
         self.rows = list(Slice.objects.filter(camera=camera).order_by("ordinal"))
         self.deployments = {row.pk: row for row in deployments}
-        self.present = deployments[-1] if deployments else None
-        self.set_id = frozen.pk if frozen else None
+        self.series = series
         self.since = timezone.now() - timedelta(days=RECENT_DAYS)
         ids = [row.pk for row in self.rows]
         self.tallies = _tallies(ids)
@@ -95,16 +99,14 @@ class _Slices:
         for counts in SliceCounts.objects.filter(slice_id__in=ids).order_by("id"):
             self.stored[counts.slice_id].append(counts)
         self.live = count_slice.from_verdicts(self.rows)
-        asked = Candidate.objects.filter(slice_id__in=ids, asked=True).values("slice_id").annotate(n=Count("pk"))
-        self.asked: dict[int | None, int] = {row["slice_id"]: row["n"] for row in asked}
         scored = Scoring.objects.filter(extraction__recording__slice_id__in=ids)
         by_deployed = scored.values_list("extraction__recording_id", "deployment_id")
-        self.by_deployed = {recording: self._is_deployed(self.deployments[pk]) for recording, pk in by_deployed}
+        self.by_deployed = {recording: series.is_deployed(self.deployments[pk]) for recording, pk in by_deployed}
 
-    def figures(self) -> list[SliceFigures]:
-        return [self._one(row) for row in self.rows]
+    def figures(self, asked: dict[int, int]) -> list[SliceFigures]:
+        return [self._one(row, asked.get(row.pk, 0)) for row in self.rows]
 
-    def _one(self, row: Slice) -> SliceFigures:
+    def _one(self, row: Slice, asked: int) -> SliceFigures:
         tallies = self.tallies[row.pk]
         used = [
             (self.deployments[pk], tallies[pk]) for pk in sorted(tallies, key=lambda pk: self.deployments[pk].ordinal)
@@ -115,21 +117,13 @@ class _Slices:
             segments=sum(tally.scored for _, tally in used),
             flagged=sum(tally.flagged for _, tally in used),
             versions=[(d.version.label, d.theta, tally.scored + tally.unscored) for d, tally in used],
-            current=self.set_id is not None and all(self._is_current(d) for d, _ in used),
+            current=self.series.set_id is not None and all(self.series.holds(d) for d, _ in used),
             counts=[*self._ground_truth(row), *self._from_verdicts(row, [d for d, _ in used])],
             unscored=sum(tally.unscored for _, tally in used),
-            asked=self.asked.get(row.pk, 0),
+            asked=asked,
             recent=row.closed_at is not None and row.closed_at >= self.since,
             series=_series([d for d, _ in used]),
         )
-
-    def _is_current(self, row: Deployment) -> bool:
-        """Whether its θ was found on the present set, for the detector in force."""
-        same_set = row.threshold.validation_set_id == self.set_id and self.set_id is not None
-        return same_set and self.present is not None and row.version.detector == self.present.version.detector
-
-    def _is_deployed(self, row: Deployment) -> bool:
-        return self._is_current(row) and self.present is not None and row.version_id == self.present.version_id
 
     def _ground_truth(self, row: Slice) -> list[BasisCounts]:
         """As stored at closing, a deployment each; what has no score is said beside it."""
@@ -143,7 +137,7 @@ class _Slices:
                     counts.unit,
                     counts.basis,
                     [block[2:] for block in counts.blocks],
-                    deployed=self._is_deployed(self.deployments[counts.deployment_id]),
+                    deployed=self.series.is_deployed(self.deployments[counts.deployment_id]),
                     unscored=tally.unscored_poses if is_pose else tally.unscored_segments,
                 )
             )
@@ -154,7 +148,7 @@ class _Slices:
     def _nothing_scored(self, row: Slice, counted: set[int]) -> list[BasisCounts]:
         """Deployments that could score nothing of their labelled part: no counts, but left out all the same."""
         return [
-            BasisCounts(unit, "ground_truth", [], deployed=self._is_deployed(self.deployments[pk]), unscored=n)
+            BasisCounts(unit, "ground_truth", [], deployed=self.series.is_deployed(self.deployments[pk]), unscored=n)
             for pk, tally in self.tallies[row.pk].items()
             if pk not in counted
             for unit, n in (("segment", tally.unscored_segments), ("pose", tally.unscored_poses))
@@ -172,7 +166,7 @@ class _Slices:
                     "segment",
                     "estimated",
                     _rows(made.blocks),
-                    deployed=all(self._is_deployed(d) for d in used),
+                    deployed=all(self.series.is_deployed(d) for d in used),
                     unscored=sum(tally.unscored for tally in self.tallies[row.pk].values()),
                     answered=made.answered,
                     unresolved=made.unresolved,
@@ -275,15 +269,12 @@ def _coverage(camera: Camera) -> float | None:
     return total["s"] / total["n"] if total["n"] else None
 
 
-def _work(camera: Camera) -> dict[str, float]:
+def _work(camera: Camera, minutes: float) -> dict[str, float]:
     """What people gave: answers, and minutes of active time."""
-    rows = Verdict.objects.filter(event__camera=camera, superseded_by__isnull=True).exclude(answer="undo")
-    events = rows.values("key").distinct().count()
-    # Every segment of an event carries the time of the one answer, so it is counted once a key.
-    seconds = sum(v / 1000 for v in rows.order_by("key").distinct("key").values_list("active_ms", flat=True))
+    rows = effort.answers(camera)
     return {
-        "answers": events,
-        "minutes": seconds / 60,
+        "answers": rows.values("key").distinct().count(),
+        "minutes": minutes,
         "scripted": rows.filter(scripted=True).values("key").distinct().count(),
         "warm_up": rows.filter(event__lane=Lane.WARMUP).values("key").distinct().count(),
     }

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
 from typing import Any
 
-from alfred.core.methodologies import Reason
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from alfred.core.methodologies import Methodology, Reason
 from alfred.models import Evaluation, Job, Round
-from alfred.services import build_validation
+from alfred.services import build_validation, deploy, replay_facts
+from alfred.services.storage import artifacts
+
+CSV_ROWS = 5000
 
 STEPS = (
     Round.State.SNAPSHOT,
@@ -22,21 +30,60 @@ def facts(row: Round) -> dict[str, Any]:
     evaluations = {e.role: e.figures for e in Evaluation.objects.filter(round=row)}
     trains = {reason.words for reason in Reason if reason.trains}
     candidate = evaluations.get("candidate")
+    checks = deploy.checks_of(row)
     return {
         "job": Job.objects.filter(kind=Job.Kind.ROUND, subject=row.pk).first(),
         "steps": _steps(row),
         "running": row.state in Round.RUNNING,
         "trained_on": {words: n for words, n in row.left_out.items() if words in trains},
         "left_out": {words: n for words, n in row.left_out.items() if words not in trains},
+        "notes": _notes(row),
         "losses": [loss for loss in row.losses if loss == loss],
         "remembered": row.version.card.get("remembered") if row.version else None,
+        "compared": row.state in (Round.State.CANDIDATE, Round.State.PROMOTED, Round.State.REJECTED),
         "candidate": candidate,
         "deployed": evaluations.get("deployed"),
         "sentence": _sentence(candidate),
-        "gates": candidate.get("gates", []) if candidate else [],
-        "all_hold": all(g["holds"] for g in candidate.get("gates", [])) if candidate else True,
+        "gates": checks,
+        "all_hold": all(check["holds"] for check in checks),
         "validation": build_validation.frozen_set(row.camera_id),
+        "replay": replay_facts.of_round(row),
     }
+
+
+def manifest_as_csv(row: Round) -> Iterator[bytes]:
+    """The stored manifest as CSV (RFC 4180, UTC), some rows at a time. Raises FileNotFoundError at once without one."""
+    file = artifacts().open(row.manifest)
+
+    def blocks() -> Iterator[bytes]:
+        with file, pq.ParquetFile(file) as stored:
+            header = True
+            for batch in stored.iter_batches(batch_size=CSV_ROWS):
+                text = io.BytesIO()
+                pa_csv.write_csv(batch, text, pa_csv.WriteOptions(include_header=header))
+                header = False
+                yield text.getvalue()
+
+    return blocks()
+
+
+def _notes(row: Round) -> list[str]:
+    """What an admin should know of the answers behind this round, in sentences."""
+    counted = {reason: row.left_out.get(reason.words, 0) for reason in Reason}
+    notes = []
+    unresolved, unasked = counted[Reason.UNRESOLVED], counted[Reason.UNASKED]
+    if unresolved:
+        notes.append(
+            f"{unresolved} of the segments are unresolved: people were unsure, skipped them, or contradicted each "
+            "other. They train nothing until that is settled."
+        )
+    judged = counted[Reason.CONFIRMED_FP] + counted[Reason.CONFIRMED_ANOMALY] + unresolved
+    if row.version_id and Methodology(row.methodology).asks and not judged:
+        notes.append(
+            f"Nobody has judged anything of this slice: {unasked} flagged segments were left out, and the round "
+            "learned from unflagged ones alone."
+        )
+    return notes
 
 
 def _steps(row: Round) -> list[tuple[str, str]]:

@@ -18,10 +18,11 @@ from alfred.pose.formats.parquet import read_poses
 from alfred.pose.segments import SegmentScores, cut_segments, segment_scores
 from alfred.pose.tracks import Poses
 from alfred.pose.windows import WindowSpec, median_fps, slowest_fps
-from alfred.services import open_review
+from alfred.services import band, open_review
 from alfred.services.deploy import deploy_source
 from alfred.services.jobs import BadInputError, JobContext, NotYet
 from alfred.services.load_detector import load
+from alfred.services.rescore import segment_values
 from alfred.services.storage import artifacts
 
 
@@ -34,6 +35,7 @@ def run(context: JobContext, recording_id: int) -> None:
     _wait_for_calibration(recording)
     poses = read_poses(artifacts().path(extraction.artifact))
     deployment = _deployment(recording, poses)
+    _carry_band_over(recording.camera, deployment)
     values, note = score_with(deployment, poses, recording, context)
     segments = cut_segments(poses)
     per_segment = segment_scores(values, segments.pose_segment, len(segments))
@@ -69,6 +71,14 @@ def _deployment(recording: Recording, poses: Poses) -> Deployment:
         return deploy_source(recording.camera_id, rate)
     except ValueError as error:
         raise BadInputError(str(error)) from None
+
+
+def _carry_band_over(camera: Camera, deployment: Deployment) -> None:
+    """AL-Light's buffer belongs to a deployment: what it held before is scored anew, at the first recording after."""
+    segments = band.to_carry_over(camera, deployment)
+    if segments:
+        values = segment_values(load(deployment.version), segments)
+        band.carry_over(deployment, [values[segment.pk] for segment in segments if segment.pk in values])
 
 
 def score_with(

@@ -16,9 +16,10 @@ from django.views.decorators.http import require_POST
 
 from alfred.models import Camera, Recording, Role
 from alfred.models.people import cameras_of
-from alfred.services import add_camera, camera_overview, ingest
+from alfred.services import add_camera, camera_overview, ingest, reopen_warm_up
+from alfred.services.deploy import Refused
 from annotator.access import admin_only, camera_for, person
-from annotator.forms import CameraForm, PoliciesForm, UploadForm
+from annotator.forms import CameraForm, PoliciesForm, ReasonForm, UploadForm
 
 
 def index(request: HttpRequest) -> HttpResponse:
@@ -64,6 +65,29 @@ def policies(request: HttpRequest, slug: str) -> HttpResponseBase:
         messages.success(request, "Saved.")
     else:
         messages.error(request, _refusal(form))
+    return redirect("camera", slug)
+
+
+@require_POST
+def reopen_view(request: HttpRequest, slug: str) -> HttpResponseBase:
+    camera = camera_for(request, slug, Role.SUPERVISOR)
+    form = ReasonForm(request.POST)
+    try:
+        made = reopen_warm_up.reopen(camera.pk, person(request), form.cleaned_data["reason"] if form.is_valid() else "")
+        messages.success(request, f"Warm-up is open again; version {made.number} of the validation set is being made.")
+    except Refused as error:
+        messages.error(request, str(error))
+    return redirect("camera", slug)
+
+
+@require_POST
+def call_off_view(request: HttpRequest, slug: str) -> HttpResponseBase:
+    camera = camera_for(request, slug, Role.SUPERVISOR)
+    try:
+        reopen_warm_up.call_off(camera.pk, person(request))
+        messages.success(request, "The new version was called off; the validation set in force stays.")
+    except Refused as error:
+        messages.error(request, str(error))
     return redirect("camera", slug)
 
 

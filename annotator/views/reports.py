@@ -11,7 +11,10 @@ from alfred.services.report import camera_report
 from annotator.access import camera_for
 from annotator.glossary import GLOSSARY
 
-READING = ("ebi", "fpr", "fnr", "flagged", "segment", "theta", "ground-truth", "judged", "estimated", "in-sample")
+READING = (
+    "ebi", "fpr", "fnr", "flagged", "segment", "theta", "ground-truth", "judged", "estimated", "in-sample", "audit",
+    "prevalence", "label-noise",
+)  # fmt: skip
 
 
 def page(request: HttpRequest, slug: str) -> HttpResponse:

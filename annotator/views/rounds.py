@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from django import forms
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.core.handlers.asgi import ASGIRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from alfred.models import Deployment, Round
 from alfred.models.detectors import in_force
-from alfred.services import deploy, launch_round, round_facts
+from alfred.services import deploy, launch_replay, launch_round, replay_facts, round_facts
 from alfred.services.deploy import Refused
 from alfred.services.storage import artifacts
 from annotator.access import admin_only, camera_for, person, round_for
 from annotator.forms import ReasonForm, RollBackForm
 from annotator.media import file_response
+
+
+class ReplayForm(forms.Form):
+    slices = forms.IntegerField(min_value=1, max_value=launch_replay.MOST_SLICES)
 
 
 def page(request: HttpRequest, pk: int) -> HttpResponse:
@@ -103,6 +111,47 @@ def roll_back_view(request: HttpRequest, slug: str) -> HttpResponseBase:
     return redirect("camera", slug)
 
 
+@admin_only
+@require_POST
+def replay_launch_view(request: HttpRequest, pk: int) -> HttpResponseBase:
+    row = round_for(request, pk)
+    form = ReplayForm(request.POST)
+    try:
+        if not form.is_valid():
+            raise Refused(f"Slices: {form.errors['slices'][0]}")
+        launch_replay.launch(row.pk, form.cleaned_data["slices"], person(request))
+        messages.success(request, "The replay waits for a worker; what it finds will stand on this page.")
+    except Refused as error:
+        messages.error(request, str(error))
+    return redirect("round", pk)
+
+
+def replay(request: HttpRequest, pk: int) -> HttpResponse:
+    """What a replay of the round's version found, a list at a time: ?of=, ?show=, ?page=."""
+    row = round_for(request, pk)
+    made = replay_facts.replays_of(row)
+    frame = {"round": row, "camera": row.camera, "replay": None}
+    if not made:
+        return render(request, "annotator/replay.html", frame)
+    chosen = next((one for one in made if str(one.pk) == request.GET.get("of")), made[0])
+    show = request.GET.get("show", "")
+    show = show if show in replay_facts.KINDS else "no-longer"
+    counted = replay_facts.counts(chosen)
+    page, rows = replay_facts.page(chosen, show, request.GET.get("page"))
+    more = {
+        "replay": chosen,
+        "others": made if len(made) > 1 else [],
+        "sentence": replay_facts.sentence(chosen.figures),
+        "tabs": [(key, words, counted[key]) for key, words in replay_facts.KINDS.items()],
+        "show": show,
+        "heading": replay_facts.KINDS[show],
+        "nothing": replay_facts.NOTHING[show],
+        "page": page,
+        "rows": rows,
+    }
+    return render(request, "annotator/replay.html", frame | more)
+
+
 def manifest(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Every segment of the round's slice and why it trained or not."""
     row = round_for(request, pk)
@@ -111,3 +160,20 @@ def manifest(request: HttpRequest, pk: int) -> HttpResponseBase:
     response = file_response(request, artifacts().open(row.manifest), "application/vnd.apache.parquet")
     response.headers["Content-Disposition"] = f'attachment; filename="round-{row.ordinal}-manifest.parquet"'
     return response
+
+
+def manifest_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The same as CSV, some rows at a time: under ASGI Django would read a synchronous iterator to its end first."""
+    row = round_for(request, pk)
+    if not row.manifest:
+        raise Http404
+    blocks = round_facts.manifest_as_csv(row)
+    streamed = _in_threads(blocks) if isinstance(request, ASGIRequest) else blocks
+    response = StreamingHttpResponse(streamed, content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="round-{row.ordinal}-manifest.csv"'
+    return response
+
+
+async def _in_threads(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while block := await asyncio.to_thread(next, blocks, b""):
+        yield block

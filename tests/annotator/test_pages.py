@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.forms.models import model_to_dict
 from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
 from django.views.defaults import server_error
 
 from alfred.models import AuditEntry, Camera, Job, Recording, Round, Slice
+from alfred.services import add_camera
 from tests import world
 from tests.annotator import stage
 from tests.annotator.pages import Page
@@ -33,6 +35,7 @@ def urls(where: Scene) -> dict[str, str]:
         "recording": reverse("recording", args=[where.recording.pk]),
         "recording without poses": reverse("recording", args=[where.refused.pk]),
         "round": reverse("round", args=[row]),
+        "replay": reverse("round-replay", args=[row]),
         "not found": reverse("recording", args=[10**9]),
         "-next": reverse("review-next"),
         "-camera": reverse("camera-status", args=[slug]),
@@ -276,15 +279,28 @@ def test_a_slice_number_that_is_none(ordinal: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"methodology": "offline"}, {"methodology": "x"}, {"review_budget": -1}, {"alert_share": "2"}, {"val_min": "nan"}],
+    [
+        {"methodology": "x"},
+        {"queue_weight": 0},
+        {"round_policy": "never"},
+        {"review_budget": -1},
+        {"alert_share": "2"},
+        {"val_min": "nan"},
+    ],
 )
 def test_policies_out_of_range_change_nothing(change: dict[str, Any]) -> None:
     where = stage.scene("Gate")
     client = Client()
     client.force_login(world.people(where.camera).admin)
-    good = {"methodology": "continual", "review_budget": 10, "alert_share": 0.1, "val_min": 5}
+    good = model_to_dict(where.camera, fields=add_camera.POLICIES) | {"methodology": "continual", "review_budget": 10}
     shown = client.post(reverse("camera-policies", args=["gate"]), good | change, follow=True).content.decode()
-    label = {"alert_share": "Alert budget", "val_min": "Validation set", "review_budget": "Review budget"}
+    label = {
+        "alert_share": "Alert budget",
+        "val_min": "Validation set",
+        "review_budget": "Review budget",
+        "queue_weight": "Weight in the queue",
+        "round_policy": "Rounds",
+    }
     assert label.get(next(iter(change)), "Methodology") + ":" in shown
     where.camera.refresh_from_db()
     assert where.camera.methodology == "active_learning" and where.camera.review_budget == 300

@@ -12,10 +12,12 @@ import pytest
 from django.apps import apps
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
+from django.forms.models import model_to_dict
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from alfred.models import Deployment, Event, Membership, Round, User, Verdict
+from alfred.models import Camera, Deployment, Event, Membership, Round, User, Verdict
+from alfred.services import add_camera
 from tests import world
 from tests.annotator import stage
 from tests.annotator.stage import Scene
@@ -61,7 +63,7 @@ def _upload(where: Scene) -> dict[str, Any]:
     return {"uploads": SimpleUploadedFile("empty.mp4", b"")}
 
 
-POLICIES = {"methodology": "active_learning", "review_budget": 10, "alert_share": 0.1, "val_min": 5}
+POLICIES = model_to_dict(Camera(), fields=add_camera.POLICIES) | {"review_budget": 10}
 ROUTES = {
     "health": Route("anonymous", 200),
     "login": Route("anonymous", 200),
@@ -89,6 +91,11 @@ ROUTES = {
     "round": Route("supervisor", 200, at=_round),
     "round-status": Route("supervisor", 200, at=_round),
     "round-manifest": Route("supervisor", 200, at=_round),
+    "round-manifest-csv": Route("supervisor", 200, at=_round),
+    "round-replay": Route("supervisor", 200, at=_round),
+    "round-replay-launch": Route("admin", 302, "post", _round, lambda w: {"slices": 1}),
+    "warm-up-reopen": Route("supervisor", 302, "post", _slug, lambda w: {"reason": "moved"}),
+    "warm-up-call-off": Route("supervisor", 302, "post", _slug),
     "camera-policies": Route("admin", 302, "post", _slug, lambda w: POLICIES),
     "camera-upload": Route("admin", 302, "post", _slug, _upload),
     "round-launch": Route("admin", 302, "post", _slug),

@@ -1,73 +1,26 @@
-"""A round from launch to promotion, on a small simulated camera, in this process."""
+"""A round from launch to its candidate, on a small simulated camera, in this process."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from alfred.models import (
-    Answer,
-    AuditEntry,
-    Camera,
-    Deployment,
-    DetectorVersion,
-    Evaluation,
-    Event,
-    Job,
-    LabelSnapshot,
-    Recording,
-    Round,
-    Segment,
-    SegmentScore,
-    Threshold,
-    ValidationMember,
-)
+from alfred.models import Answer, Camera, Evaluation, Event, LabelSnapshot, Replay, Round, Segment, SegmentScore
 from alfred.models.detectors import in_force
-from alfred.services import deploy, labels, run_round, training_set
+from alfred.services import deploy, labels, training_set
 from alfred.services.deploy import Refused
-from alfred.services.jobs import JobContext
 from alfred.services.launch_round import cancel_round, launch
 from alfred.services.load_detector import load, weights_path
 from alfred.services.storage import artifacts, digest_of
 from tests import world
+from tests.services.round_stage import run_launched, stage
 
 pytestmark = pytest.mark.django_db
-
-
-@dataclass
-class Stage:
-    view: Camera
-    cast: world.People
-    recording: Recording
-
-    @property
-    def deployed(self) -> Deployment:
-        found = in_force(self.view.pk)
-        assert found is not None
-        return found
-
-
-def stage(minutes: float = 1.5, **policies: Any) -> Stage:
-    """A camera with an imported validation set, a slice scored with its θ, and the flagged ones judged."""
-    view = world.camera(**policies)
-    cast = world.people(view)
-    world.stream(view, seed=8, minutes=1, anomaly_share=0.3, as_validation=True)
-    recording = world.scored(view, seed=9, minutes=minutes, anomaly_share=0.1, slice_ordinal=0)
-    return Stage(view, cast, recording)
-
-
-def run_launched(made: Round) -> Round:
-    job = world.run(world.job_of(made.pk, "round"))
-    made.refresh_from_db()
-    assert (job.state, made.state) == ("done", "candidate"), (job.error, made.message)
-    return made
 
 
 def test_a_round_of_the_memory_remembers_what_people_called_normal() -> None:
@@ -78,12 +31,12 @@ def test_a_round_of_the_memory_remembers_what_people_called_normal() -> None:
     world.judge_all(view, scene.cast.alice)
     made = run_launched(launch(view.pk, scene.cast.admin))
     assert made.version is not None and made.losses == []
-    found = training_set.membership(made)
+    found = training_set.membership(made, [made.slice])
     assert found.confirmed and found.confirmed < found.trains
     detector = load(made.version)
-    confirmed = training_set.training_windows(made, detector.window, found.confirmed)
+    confirmed = training_set.training_windows([made.slice], detector.window, found.confirmed, seed=made.seed)
     now = detector.info()["remembered"]
-    seen = training_set.training_windows(made, detector.window, found.trains - found.confirmed)
+    seen = training_set.training_windows([made.slice], detector.window, found.trains - found.confirmed, seed=made.seed)
     # What people confirmed is in a part of its own, and not among what was merely seen.
     assert now == base | {"camera": len(seen), "confirmed": len(confirmed)} and len(seen) > 0 < len(confirmed)
     before = load(scene.deployed.version).score(confirmed)
@@ -147,7 +100,16 @@ def test_a_round_end_to_end() -> None:
     assert set(rows) == {"candidate", "deployed"}
     assert (rows["candidate"].threshold, rows["deployed"].threshold) == (made.threshold, base.threshold)
     assert rows["candidate"].figures["theta"] == made.threshold.value
-    assert {g["name"] for g in rows["candidate"].figures["gates"]} >= {"finite", "not worse", "better than chance"}
+    assert [g["name"] for g in rows["candidate"].figures["gates"]] == [
+        "finite",
+        "not worse",
+        "better than chance",
+        "replay",
+    ]
+    found = Replay.objects.get(round=made)
+    assert (found.version, found.threshold, list(found.slices.all())) == (version, made.threshold, [part])
+    assert found.figures["segments"] == Segment.objects.filter(slice=part).count()
+    assert found.figures["confirmed"] > 0
     # one minute of validation footage is one block: nothing can be said of chance
     difference = rows["candidate"].figures["difference"]
     assert (difference["verdict"], difference["low"]) == ("too few", None)
@@ -160,8 +122,14 @@ def assert_manifest_is_right(made: Round, said: Mapping[int, int]) -> None:
     table = pq.read_table(artifacts().path(made.manifest)).to_pydict()
     reason = dict(zip(table["segment"], table["reason"], strict=True))
     trains = dict(zip(table["segment"], table["trains"], strict=True))
-    segments = {s.pk: s for s in Segment.objects.filter(slice=made.slice).select_related("recording", "score")}
-    assert set(reason) == set(segments)
+    segments = {s.pk: s for s in Segment.objects.filter(slice=made.slice).select_related("recording", "score", "track")}
+    assert set(reason) == set(segments) and len(table["segment"]) == len(segments)
+    for i, pk in enumerate(table["segment"]):
+        row = segments[pk]
+        stored = (row.track_id, row.recording_id, row.ordinal, row.start_pts, row.end_pts, row.start_at, row.end_at)
+        named = ("track", "recording", "ordinal", "start_pts", "end_pts", "start_at", "end_at")
+        assert tuple(table[name][i] for name in named) == stored
+        assert (table["slice"][i], table["track_number"][i]) == (made.slice.ordinal, row.track.number)
     assert Counter(reason.values()) == Counter(made.left_out)
     anomalies = [segments[s] for s, label in said.items() if label == 1]
     for pk, row in segments.items():
@@ -189,132 +157,6 @@ def beside(a: Segment, b: Segment) -> bool:
         return False
     distance = np.hypot(a.x - b.x, a.y - b.y)
     return bool(distance <= max(0.1 * np.hypot(1280, 720), (a.person_height + b.person_height) / 2))
-
-
-def test_nothing_of_a_validation_track_trains() -> None:
-    """Warm-up: the set is made of the stream itself, so its tracks and those beside them are left out."""
-    view = world.camera(val_min=4, review_budget=24)
-    cast = world.people(view)
-    recording = world.scored(view, seed=9, minutes=3, anomaly_share=0.05, slice_ordinal=0)
-    events = list(Event.objects.filter(camera=view).order_by("place"))
-    for n, event in enumerate(events[:8]):
-        world.answer(cast.alice, event, Answer.ANOMALY if n % 2 else Answer.NORMAL)
-    world.run_all(view)
-    made = launch(view.pk, None)
-    inside = set(ValidationMember.objects.values_list("segment__track_id", flat=True))
-    assert len(inside) >= 4
-    found = training_set.membership(_snapshotted(made))
-    rows = Segment.objects.filter(recording=recording).select_related("track")
-    spans = [(t.start_pts, t.end_pts) for t in {s.track for s in rows if s.track_id in inside}]
-    trained = [s for s in rows if s.pk in found.trains]
-    assert trained, found.by_reason
-    for row in trained:
-        assert row.track_id not in inside
-        assert not any(row.track.start_pts <= end and row.track.end_pts >= start for start, end in spans)
-    assert found.by_reason["in a validation set"] == sum(s.track_id in inside for s in rows)
-
-
-def _snapshotted(made: Round) -> Round:
-    job = world.job_of(made.pk, "round")
-    assert job.claim("test:0")
-    run_round._snapshot(JobContext(job.pk, job.attempts, lambda *a: None), made)
-    return made
-
-
-def test_training_windows_are_those_of_the_segments_that_train() -> None:
-    scene = stage(minutes=0.7)
-    made = launch(scene.view.pk, None)
-    spec = load(scene.deployed.version).window
-    segments = list(Segment.objects.filter(recording=scene.recording).order_by("-n_poses"))
-    everything = {s.pk for s in segments}
-    full = training_set.training_windows(made, spec, everything)
-    one = training_set.training_windows(made, spec, {segments[0].pk})
-    rest = training_set.training_windows(made, spec, everything - {segments[0].pk})
-    assert len(training_set.training_windows(made, spec, set())) == 0
-    assert 0 < len(one) < len(full) and len(one) + len(rest) == len(full)
-    assert {w.tobytes() for w in one} | {w.tobytes() for w in rest} == {w.tobytes() for w in full}
-    assert not {w.tobytes() for w in one} & {w.tobytes() for w in rest}
-
-
-def test_promote_and_roll_back_append() -> None:
-    scene = stage()
-    world.judge_all(scene.view, scene.cast.alice)
-    base = scene.deployed
-    made = run_launched(launch(scene.view.pk, None))
-    before = list(Deployment.objects.values())
-    promoted = deploy.promote(made.pk, scene.cast.admin, "looks right")
-    made.refresh_from_db()
-    assert made.state == "promoted" and made.ended_at is not None
-    assert (promoted.version, promoted.threshold) == (made.version, made.threshold)
-    assert promoted.ordinal == base.ordinal + 1 and promoted.by == scene.cast.admin
-    assert list(Deployment.objects.values())[: len(before)] == before  # nothing earlier was touched
-    with pytest.raises(Refused, match="no candidate to promote"):
-        deploy.promote(made.pk, scene.cast.admin, "again")
-    # the next footage is scored by it
-    newer = world.scored(scene.view, seed=10, minutes=0.4, slice_ordinal=1)
-    used = SegmentScore.objects.filter(segment__recording=newer)
-    assert {s.deployment_id for s in used} == {promoted.pk}
-    # and back: the older version and its θ, appended again
-    back = deploy.roll_back(scene.view.pk, base.pk, scene.cast.admin, "too many alerts")
-    assert (back.version, back.threshold, back.restores) == (base.version, base.threshold, base)
-    assert back.ordinal == promoted.ordinal + 1 and back.theta == base.theta
-    assert "too many alerts" in back.why and scene.deployed == back
-    with pytest.raises(Refused, match="in force already"):
-        deploy.roll_back(scene.view.pk, base.pk, scene.cast.admin, "again")
-    assert AuditEntry.objects.filter(camera=scene.view, action="deploy", by=scene.cast.admin).count() == 2
-
-
-def candidate(scene: Stage, **gate: bool) -> Round:
-    """A round that waits for a decision, without the training: rows as a round leaves them."""
-    base, part = scene.deployed, scene.recording.slice
-    assert part is not None
-    version = DetectorVersion.objects.create(
-        camera=scene.view, detector="stg_nf", label="v9", parent=base.version, sha256="9" * 64, card={}
-    )
-    theta = Threshold.objects.create(camera=scene.view, version=version, policy="eer", value=1.0)
-    made = Round.objects.create(
-        camera=scene.view, ordinal=9, slice=part, methodology="active_learning", base=base, version=version,
-        threshold=theta, state="candidate",
-    )  # fmt: skip
-    Evaluation.objects.create(
-        camera=scene.view, version=version, threshold=theta, role="candidate", round=made,
-        validation_set=scene.view.validation_sets.get(),
-        figures={"gates": [{"name": name, "holds": holds, "words": ""} for name, holds in gate.items()]},
-    )  # fmt: skip
-    return made
-
-
-def test_a_gate_that_does_not_hold_needs_a_reason() -> None:
-    scene = stage(minutes=0.3)
-    made = candidate(scene, finite=True, better=False)
-    with pytest.raises(Refused, match="Not all checks of this candidate hold"):
-        deploy.promote(made.pk, scene.cast.admin)
-    made.refresh_from_db()
-    assert made.state == "candidate" and scene.deployed == made.base
-    promoted = deploy.promote(made.pk, scene.cast.admin, "the camera was turned")
-    assert "the camera was turned" in promoted.why and scene.deployed == promoted
-
-
-def test_gates_that_hold_need_none_and_a_rejected_one_changes_nothing() -> None:
-    scene = stage(minutes=0.3)
-    made = candidate(scene, finite=True)
-    deploy.reject(made.pk, scene.cast.admin, "not now")
-    made.refresh_from_db()
-    assert (made.state, made.message) == ("rejected", "not now") and scene.deployed == made.base
-    with pytest.raises(Refused):
-        deploy.promote(made.pk, scene.cast.admin, "after all")
-    Round.objects.filter(pk=made.pk).update(state="candidate")
-    assert deploy.promote(made.pk, scene.cast.admin).version == made.version
-
-
-def test_another_deployment_meanwhile_needs_a_reason() -> None:
-    scene = stage(minutes=0.3)
-    made = candidate(scene, finite=True)
-    first = Deployment.objects.get(camera=scene.view, ordinal=0)
-    deploy.roll_back(scene.view.pk, first.pk, None, "")
-    with pytest.raises(Refused, match="Another deployment was made since"):
-        deploy.promote(made.pk, scene.cast.admin)
-    assert deploy.promote(made.pk, scene.cast.admin, "still better").version == made.version
 
 
 def test_a_second_launch_is_refused_until_the_first_is_decided() -> None:
@@ -345,59 +187,6 @@ def test_launching_needs_footage_that_is_scored() -> None:
         launch(view.pk, None)
     assert not Round.objects.exists()
     assert waiting.slice is not None and waiting.slice.closed_at is None
-    Camera.objects.filter(pk=view.pk).update(methodology="offline")
-    with pytest.raises(Refused, match="can't run the methodology offline"):
-        launch(view.pk, None)
-
-
-class Killed(Exception):
-    """The process ends here."""
-
-
-def test_a_round_killed_after_training_goes_on_without_training_again() -> None:
-    scene = stage(minutes=0.7)
-    world.judge_all(scene.view, scene.cast.alice)
-    made = launch(scene.view.pk, None)
-    job = world.job_of(made.pk, "round")
-    steps: list[str] = []
-
-    def dies(done: int, total: int, text: str) -> None:
-        steps.append(text)
-        if text == "calibrating":
-            raise Killed
-
-    with pytest.raises(Killed):
-        world.run(job, dies)
-    made.refresh_from_db()
-    assert made.state == "calibrating" and made.version is not None
-    assert any(text.startswith("training, loss") for text in steps)
-    version, snapshot = made.version, LabelSnapshot.objects.get(round=made)
-    Job.objects.filter(pk=job.pk).update(state="queued")
-    job.refresh_from_db()
-    again: list[str] = []
-    world.run(job, lambda done, total, text: again.append(text))
-    made.refresh_from_db()
-    assert (job.state, job.attempts, made.state) == ("done", 2, "candidate")
-    assert not any("training" in text for text in again)
-    assert made.version == version and LabelSnapshot.objects.get() == snapshot
-    assert DetectorVersion.objects.filter(camera=scene.view).count() == 1
-    assert Evaluation.objects.filter(round=made).count() == 2
-    assert Threshold.objects.filter(version=version).count() == 1
-
-
-def test_a_slice_with_nothing_to_train_on_fails_with_the_reasons() -> None:
-    scene = stage(minutes=0.4)
-    first = scene.deployed
-    low = Threshold.objects.create(camera=scene.view, version=first.version, policy="eer", value=-1000.0)
-    deploy.append(scene.view, first.version, low, "flags everything", None)
-    world.scored(scene.view, seed=11, minutes=0.3, slice_ordinal=1)
-    made = launch(scene.view.pk, None)
-    job = world.run(world.job_of(made.pk, "round"))
-    made.refresh_from_db()
-    assert (job.state, job.attempts, made.state) == ("failed", 1, "failed")
-    assert made.message.startswith("Nothing to train on: of the slice's segments ")
-    assert "are flagged, not judged" in made.message and made.ended_at is not None
-    assert scene.deployed.threshold == low
 
 
 def test_counts_are_taken_before_training_and_stay() -> None:
@@ -415,3 +204,28 @@ def test_counts_are_taken_before_training_and_stay() -> None:
     run_launched(made)
     deploy.promote(made.pk, None, "a test")
     assert {c.unit: (c.tp, c.fp, c.tn, c.fn, c.deployment_id) for c in part.counts.all()} == stored
+
+
+def test_offline_trains_from_the_source_on_everything() -> None:
+    """Two slices; the first trained and promoted. Offline begins anew from what the camera came with."""
+    scene = stage(minutes=0.5, detector="memory")
+    view = scene.view
+    source = scene.deployed.version
+    world.judge_all(view, scene.cast.alice)
+    deploy.promote(run_launched(launch(view.pk, None)).pk, None, "a test")
+    world.scored(view, seed=12, minutes=0.4, anomaly_share=0.2, slice_ordinal=1)
+    Camera.objects.filter(pk=view.pk).update(methodology="offline")
+    made = run_launched(launch(view.pk, None))
+    assert made.version is not None and made.base.version != source == made.version.parent
+    table = pq.read_table(artifacts().path(made.manifest)).to_pydict()
+    assert Counter(table["slice"]) == Counter(Segment.objects.filter(slice__camera=view).values_list(
+        "slice__ordinal", flat=True
+    ))  # fmt: skip
+    assert set(table["reason"]) <= {"unfiltered", "unscored"} and "unfiltered" in table["reason"]
+    remembered = made.version.card["remembered"]
+    spec = load(source).window
+    everything = training_set.training_windows(
+        list(view.slices.all()), spec, set(table["segment"]), seed=made.seed
+    )  # unscored ones are too short to have windows
+    assert remembered["confirmed"] == 0 and made.version.card["windows"] == len(everything)
+    assert Replay.objects.filter(round=made).get().figures["slices"] == [0, 1]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow.parquet as pq
 import pytest
 
-from alfred.models import Candidate, Event, Lane, Round, Segment
-from alfred.services import training_set
+from alfred.models import Answer, Candidate, Event, Lane, Round, Segment, ValidationMember
+from alfred.services import run_round, training_set
+from alfred.services.jobs import JobContext
 from alfred.services.launch_round import launch
+from alfred.services.load_detector import load
 from alfred.services.storage import artifacts
 from tests import world
+from tests.services.round_stage import run_launched, stage
 
 pytestmark = pytest.mark.django_db
 
@@ -49,3 +54,94 @@ def test_recordings_of_unknown_time_overlap_nothing_but_themselves() -> None:
     assert training_set._clock(second) - training_set._clock(first) == pytest.approx(
         (second.start_at - first.start_at).total_seconds()
     )
+
+
+def test_nothing_of_a_validation_track_trains() -> None:
+    """Warm-up: the set is made of the stream itself, so its tracks and those beside them are left out."""
+    view = world.camera(val_min=4, review_budget=24)
+    cast = world.people(view)
+    recording = world.scored(view, seed=9, minutes=3, anomaly_share=0.05, slice_ordinal=0)
+    events = list(Event.objects.filter(camera=view).order_by("place"))
+    for n, event in enumerate(events[:8]):
+        world.answer(cast.alice, event, Answer.ANOMALY if n % 2 else Answer.NORMAL)
+    world.run_all(view)
+    made = launch(view.pk, None)
+    inside = set(ValidationMember.objects.values_list("segment__track_id", flat=True))
+    assert len(inside) >= 4
+    found = training_set.membership(_snapshotted(made), [made.slice])
+    rows = Segment.objects.filter(recording=recording).select_related("track")
+    spans = [(t.start_pts, t.end_pts) for t in {s.track for s in rows if s.track_id in inside}]
+    trained = [s for s in rows if s.pk in found.trains]
+    assert trained, found.by_reason
+    for row in trained:
+        assert row.track_id not in inside
+        assert not any(row.track.start_pts <= end and row.track.end_pts >= start for start, end in spans)
+    assert found.by_reason["in a validation set"] == sum(s.track_id in inside for s in rows)
+
+
+def _snapshotted(made: Round) -> Round:
+    job = world.job_of(made.pk, "round")
+    assert job.claim("test:0")
+    run_round._snapshot(JobContext(job.pk, job.attempts, lambda *a: None), made)
+    return made
+
+
+def test_training_windows_are_those_of_the_segments_that_train() -> None:
+    scene = stage(minutes=0.7)
+    made = launch(scene.view.pk, None)
+    spec = load(scene.deployed.version).window
+    segments = list(Segment.objects.filter(recording=scene.recording).order_by("-n_poses"))
+    everything = {s.pk for s in segments}
+
+    def windows(trains: set[int]) -> Any:
+        return training_set.training_windows([made.slice], spec, trains, seed=made.seed)
+
+    full = windows(everything)
+    one = windows({segments[0].pk})
+    rest = windows(everything - {segments[0].pk})
+    assert len(windows(set())) == 0
+    assert 0 < len(one) < len(full) and len(one) + len(rest) == len(full)
+    assert {w.tobytes() for w in one} | {w.tobytes() for w in rest} == {w.tobytes() for w in full}
+    assert not {w.tobytes() for w in one} & {w.tobytes() for w in rest}
+
+
+@pytest.mark.parametrize("methodology", ["offline", "active_learning", "continual"])
+def test_no_manifest_trains_a_validation_track_or_one_beside_it(methodology: str) -> None:
+    """From the manifest's own columns and the members of the set alone: nothing of the code that decided."""
+    view = world.camera(val_min=3, review_budget=24, detector="memory", methodology=methodology)
+    cast = world.people(view)
+    for part in range(2):
+        world.scored(view, seed=30 + part, minutes=1.2, anomaly_share=0.1, slice_ordinal=part)
+    for n, event in enumerate(Event.objects.filter(camera=view, lane=Lane.WARMUP).order_by("place")[:8]):
+        world.answer(cast.alice, event, Answer.ANOMALY if n % 2 else Answer.NORMAL)
+    world.run_all(view)
+    made = run_launched(launch(view.pk, None))
+    members = ValidationMember.objects.filter(validation_set__camera=view).select_related("segment__track")
+    held = {m.segment.track_id: m.segment for m in members}
+    assert len(held) >= 5
+    spans = [
+        (s.recording_id, s.track.start_pts, s.track.end_pts)
+        for s in Segment.objects.filter(pk__in=[s.pk for s in held.values()]).select_related("track")
+    ]
+    table = pq.read_table(artifacts().path(made.manifest)).to_pylist()
+    trained = [row for row in table if row["trains"]]
+    life: dict[int, tuple[float, float]] = {}
+    for row in table:  # a track lives from its first segment to its last
+        first, last = life.get(row["track"], (row["start_pts"], row["end_pts"]))
+        life[row["track"]] = (min(first, row["start_pts"]), max(last, row["end_pts"]))
+    assert trained
+    beside = 0
+    for row in table:
+        start, end = life[row["track"]]
+        overlaps = any(
+            recording == row["recording"] and start <= last and end >= first for recording, first, last in spans
+        )
+        beside += overlaps
+        assert not (row["trains"] and (row["track"] in held or overlaps)), row
+    assert beside > len(held) or methodology != "offline"
+    # and no window of them reached the detector: its windows are those of the segments that train
+    spec = load(made.base.version).window
+    windows = training_set.training_windows(
+        training_set.slices_of(made), spec, {row["segment"] for row in trained}, seed=made.seed
+    )
+    assert made.version is not None and made.version.card["windows"] == len(windows)

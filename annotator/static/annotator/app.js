@@ -30,6 +30,8 @@ document.addEventListener("alfred:loaded", (e) => {
   const line = document.querySelector("[data-people]");
   const asked = e.detail.people.filter((p) => p.asked).map((p) => p.name);
   if (line) line.textContent = `${e.detail.people.length} in view · asked: ● ${asked.join(", ")}`;
+  const at = parseFloat(new URLSearchParams(location.hash.slice(1)).get("t"));
+  if (at > 0) goTo(at); // a link to a moment of a recording: #t=12.3
 });
 
 // Answers. A failed request keeps the form with its key, so pressing again writes once.

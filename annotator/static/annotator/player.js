@@ -70,7 +70,7 @@ export class Player {
     video.src = this.root.dataset.video;
     video.hidden = false;
     video.playbackRate = this.speed;
-    video.addEventListener("loadedmetadata", () => { video.currentTime = this.start + 0.001; });
+    video.addEventListener("loadedmetadata", () => { video.currentTime = this.t + 0.001; });
     video.addEventListener("error", () => { video.hidden = true; this.root.removeAttribute("data-video"); });
     if (video.requestVideoFrameCallback) {
       // The frame's own time, not a guess from the clock: the overlay is that of the picture on screen.
@@ -115,7 +115,7 @@ export class Player {
 
   go(t) {
     const at = Math.min(this.end, Math.max(this.start, t));
-    if (this.hasVideo) this.video.currentTime = at + 0.001; else this.show(at);
+    if (this.hasVideo) { this.t = at; this.video.currentTime = at + 0.001; } else this.show(at);
   }
 
   act(action) {

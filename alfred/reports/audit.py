@@ -1,0 +1,254 @@
+"""What an audit says of the last weeks: strata in, rates and one sentence out. No ground truth is read here.
+
+Slices are pooled by stratum: populations, draws and answers are added, then the total of a stratum is estimated as if
+it were one simple random sample. The chance π of being drawn differs somewhat from slice to slice (a busy day has
+more segments and as many audits), so this is an approximation: exact where π or the share of anomalies is the same
+on all days, and off where both differ together. An answer that is missing, unsure or in conflict makes the sample
+smaller; those segments are taken to be like the answered ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from alfred.core.audit import AuditRates, RateEstimate, Stratum, audit_rates
+from alfred.core.rates import Counts
+from alfred.reports.figures import Rate
+
+ALERT, UNASKED, NEAR, MIDDLE, FAR = range(5)
+"""The strata of a draw, as `AuditStratum.Kind`."""
+
+WORDS = {
+    ALERT: "flagged, above AL-Light's band",
+    UNASKED: "flagged, not asked for want of budget",
+    NEAR: "not flagged, nearest below θ",
+    MIDDLE: "not flagged, further below θ",
+    FAR: "not flagged, far below θ",
+}
+FLAGGED = (ALERT, UNASKED)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of `population` segments `drawn` were asked, `judged` of them have a label, `found` of those are anomalies."""
+
+    population: int = 0
+    drawn: int = 0
+    judged: int = 0
+    found: int = 0
+
+    def __add__(self, other: Part) -> Part:
+        return Part(
+            self.population + other.population,
+            self.drawn + other.drawn,
+            self.judged + other.judged,
+            self.found + other.found,
+        )
+
+    @property
+    def is_census(self) -> bool:
+        return self.judged == self.population
+
+    @property
+    def stratum(self) -> Stratum:
+        return Stratum(self.population, self.judged, self.found)
+
+
+@dataclass(frozen=True)
+class AuditedSlice:
+    """A closed slice: the strata of its audit by kind, and what lies outside them, by whether it was flagged.
+
+    `asked`: asked in another lane than the audit's. `volunteered`: judged by people's own choice before the slice
+    closed; each counts for itself alone. Together they are all scored segments of the slice.
+    """
+
+    ordinal: int
+    strata: dict[int, Part]
+    asked: dict[bool, Part] = field(default_factory=dict)
+    volunteered: dict[bool, Part] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StratumLine:
+    """A row of the table; `sampled`: drawn at random by the audit."""
+
+    words: str
+    flagged: bool
+    sampled: bool
+    part: Part
+
+    @property
+    def unanswered(self) -> int:
+        """Asked, and without a label: not answered yet, unsure, skipped or in conflict."""
+        return self.part.drawn - self.part.judged
+
+    @property
+    def share(self) -> float | None:
+        return self.part.found / self.part.judged if self.part.judged else None
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """The section of the page. `empty`: why there are no figures; then the rates have no value.
+
+    A rate without a value says in `reason` what stands in its place. `counts` are estimated: not whole.
+    """
+
+    days: int
+    slices: list[int]
+    lines: list[StratumLine]
+    counts: Counts
+    fnr: Rate
+    fpr: Rate
+    ebi: Rate
+    prevalence: Rate
+    label_noise: Rate
+    sentence: str
+    empty: str = ""
+
+    @property
+    def drawn(self) -> int:
+        """Segments asked by the audit."""
+        return sum(line.part.drawn for line in self.lines if line.sampled)
+
+    @property
+    def audited(self) -> int:
+        """Those of them that have a label."""
+        return sum(line.part.judged for line in self.lines if line.sampled)
+
+    @property
+    def judged(self) -> int:
+        """Segments with a label that the audit did not draw."""
+        return sum(line.part.judged for line in self.lines if not line.sampled)
+
+    @property
+    def rates(self) -> list[tuple[str, Rate]]:
+        """In the order of the page: the name of a term in the glossary, and its rate."""
+        return [
+            ("fnr", self.fnr),
+            ("fpr", self.fpr),
+            ("ebi", self.ebi),
+            ("prevalence", self.prevalence),
+            ("label-noise", self.label_noise),
+        ]
+
+
+def build(slices: Sequence[AuditedSlice], days: int, *, has_validation_set: bool = True) -> AuditReport:
+    """Pool the slices by stratum and estimate."""
+    lines = _lines(slices)
+    total = sum((line.part for line in lines), Part())
+    if not total.population:
+        return _nothing(slices, days, has_validation_set)
+    rates = _rates(slices)
+    fnr, balance = _rate(rates.fnr, "n/a: no anomaly"), _rate(rates.ebi, "n/a: one class is missing")
+    if rates.uninformative:
+        low = rates.fnr.low if rates.fnr else None
+        fnr = Rate(None, low, rates.at_most, f"unknown: at most {100 * (rates.at_most or 0.0):.1f} %")
+        balance = _rate_between(rates.ebi)
+    fpr = _rate(rates.fpr, "n/a: no normal segment")
+    prevalence, noise = _rate(rates.prevalence, "n/a"), _rate(rates.label_noise, "n/a: all was flagged")
+    said = _sentence(rates, fnr, fpr, _basis(lines, len(slices)))
+    return AuditReport(
+        days, [row.ordinal for row in slices], lines, rates.counts, fnr, fpr, balance, prevalence, noise, said
+    )
+
+
+def _lines(slices: Sequence[AuditedSlice]) -> list[StratumLine]:
+    """What people were asked about anyway first, then the strata of the draw; none that holds nothing."""
+    lines = []
+    for flagged in (True, False):
+        state = "flagged" if flagged else "not flagged"
+        asked = sum((row.asked.get(flagged, Part()) for row in slices), Part())
+        own = sum((row.volunteered.get(flagged, Part()) for row in slices), Part())
+        lines.append(StratumLine(f"{state}, asked", flagged, False, asked))
+        lines.append(StratumLine(f"{state}, judged unasked", flagged, False, own))
+    for kind, words in WORDS.items():
+        lines.append(StratumLine(words, kind in FLAGGED, True, pooled(slices, kind)))
+    return [line for line in lines if line.part.population]
+
+
+def pooled(slices: Sequence[AuditedSlice], kind: int) -> Part:
+    """One stratum over all slices."""
+    return sum((row.strata.get(kind, Part()) for row in slices), Part())
+
+
+def _rates(slices: Sequence[AuditedSlice]) -> AuditRates:
+    """Judged segments are counted one by one; a review not answered to its end is a sample, as its order is random."""
+    census = {flagged: Part() for flagged in (True, False)}
+    partly = {flagged: Part() for flagged in (True, False)}
+    for row in slices:
+        for flagged in (True, False):
+            asked = row.asked.get(flagged, Part())
+            census[flagged] += row.volunteered.get(flagged, Part())
+            if asked.is_census:
+                census[flagged] += asked
+            else:
+                partly[flagged] += asked
+    drawn = {flagged: [pooled(slices, k) for k in WORDS if (k in FLAGGED) == flagged] for flagged in (True, False)}
+    return audit_rates(
+        census[True].found,
+        census[True].judged - census[True].found,
+        flagged=_strata(partly[True], *drawn[True]),
+        unflagged=_strata(census[False], partly[False], *drawn[False]),
+    )
+
+
+def _strata(*parts: Part) -> list[Stratum]:
+    return [part.stratum for part in parts if part.population]
+
+
+def _rate(estimate: RateEstimate | None, reason: str) -> Rate:
+    if estimate is None:
+        return Rate(None, None, None, reason)
+    return Rate(estimate.value, estimate.low, estimate.high, "")
+
+
+def _rate_between(estimate: RateEstimate | None) -> Rate:
+    """Where FNR is unknown, EBI is known to lie between two ends, and no value stands for it."""
+    if estimate is None:
+        return Rate(None, None, None, "unknown")
+    return Rate(None, estimate.low, estimate.high, f"unknown: {100 * estimate.low:.1f} to {100 * estimate.high:.1f}")
+
+
+def _basis(lines: Sequence[StratumLine], slices: int) -> str:
+    """What the figures rest on."""
+    audited, judged = (sum(line.part.judged for line in lines if line.sampled is drawn) for drawn in (True, False))
+    return (
+        f"Estimated from {audited} audited and {judged} otherwise judged segments of "
+        f"{slices} slice{'' if slices == 1 else 's'}"
+    )
+
+
+def _sentence(rates: AuditRates, fnr: Rate, fpr: Rate, basis: str) -> str:
+    if rates.uninformative:
+        return f"{rates.sentence} {basis}."
+    if rates.fnr is None:
+        return f"{basis}: all of them are normal, and no other can be an anomaly."
+    said = f"{basis}: {_percent(fnr)} of anomalies were missed"
+    if fpr.value is not None:
+        said += f", {_percent(fpr)} of normal segments were flagged"
+    return " ".join([f"{said}.", *(x.sentence for x in (rates.tp, rates.fn) if x.sentence)])
+
+
+def _percent(rate: Rate) -> str:
+    if rate.value is None or rate.low is None or rate.high is None:
+        return "n/a"
+    return f"{100 * rate.value:.1f} % (95 %: {100 * rate.low:.1f}–{100 * rate.high:.1f})"
+
+
+def _nothing(slices: Sequence[AuditedSlice], days: int, has_validation_set: bool) -> AuditReport:
+    none = Rate(None, None, None, "n/a")
+    if not has_validation_set:
+        why = (
+            "No audit yet: the camera has no complete validation set. From then on every slice that closes is audited."
+        )
+    elif slices:
+        why = f"Nothing to audit: in the slices that closed in the last {days} days no segment was scored."
+    else:
+        why = (
+            f"No audit yet: in the last {days} days no slice closed that ran with a θ of the present validation set. "
+            "A slice is audited when it closes."
+        )
+    ordinals = [row.ordinal for row in slices]
+    return AuditReport(days, ordinals, [], Counts(), none, none, none, none, none, "", why)

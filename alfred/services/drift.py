@@ -1,0 +1,185 @@
+"""How far a closed slice is from the validation period, and whether drift stands (Design §3, "Drift").
+
+The validation period is the slices that the validation set in force was drawn from. A set of imported files was drawn
+from no stream: then it is the first closed slices after it was frozen, as many as hold enough people to compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+from django.db.models import Count
+
+from alfred.core import drift as core
+from alfred.models import Camera, Drift, Segment, Slice, ValidationMember, ValidationSet
+from alfred.services import build_validation
+
+Floats = npt.NDArray[np.float64]
+
+REFERENCE_TRACKS = 150
+"""People that the stream after an imported set must show before later slices are compared with it."""
+
+POOLED = 7
+"""Where a slice has too few people for a figure, it is measured with up to so many unmeasured ones before it."""
+
+MOST = 50_000
+"""Segments of a side, the newest: more say nothing new and cost time while the slice is closing."""
+
+NEWEST = 60
+"""How many measured slices back the present drift is looked for."""
+
+WORDS = {"score": "scores", "height": "people's height", "x": "place, sideways", "y": "place, up and down"}
+"""What is measured, for people. Confidence is not among it: segments don't store theirs."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Segments of one side, arrays (n,): quantities by name, tracks, versions that scored them, local time."""
+
+    quantities: dict[str, Floats]
+    track: npt.NDArray[np.int64]
+    version: npt.NDArray[np.int64]
+    hour: npt.NDArray[np.int64]
+    weekday: npt.NDArray[np.int64]
+    clock_known: bool
+
+    def __len__(self) -> int:
+        return len(self.track)
+
+
+def measure(row: Slice) -> Drift | None:
+    """Measure a closing slice once. None: there is no validation set, it belongs to its period, or nobody was seen."""
+    present = build_validation.frozen_set(row.camera_id)
+    if present is None:
+        return None
+    period = _period(present)
+    if not period or row.pk in period or not Segment.objects.filter(slice=row).exists():
+        return None
+    reference = _seen(row.camera, period)
+    values = _compare(reference, _seen(row.camera, [row.pk]))
+    if all(value is None for value in values.values()):
+        pooled = _unmeasured_before(row, present, period)
+        values = _compare(reference, _seen(row.camera, [*pooled, row.pk])) if pooled else values
+    rounded = {name: None if value is None else round(value, 4) for name, value in values.items()}
+    return Drift.objects.get_or_create(slice=row, defaults={"validation_set": present, "values": rounded})[0]
+
+
+def stands(camera_id: int) -> core.Drift | None:
+    """The drift that stands on the camera now, against the validation set in force; None while there is none."""
+    return core.standing([values for _, values in reversed(newest(camera_id))])
+
+
+def newest(camera_id: int, most: int = NEWEST) -> list[tuple[int, dict[str, float | None]]]:
+    """Slices measured against the validation set in force, the newest first: ordinal, and PSI by quantity."""
+    present = build_validation.frozen_set(camera_id)
+    rows = Drift.objects.filter(validation_set=present, slice__camera=camera_id) if present else Drift.objects.none()
+    return list(rows.order_by("-slice__ordinal").values_list("slice__ordinal", "values")[:most])
+
+
+def sentence(found: core.Drift) -> str:
+    """What stands, for people."""
+    names = list(dict.fromkeys(words.partition(",")[0] for name, words in WORDS.items() if name in found.quantities))
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    worst = max(found.quantities.values())
+    return (
+        f"Drift in {listed} against the validation period, on {found.days} slices in a row (PSI {worst:.2f})."
+        " Has the camera moved?"
+    )
+
+
+def _period(present: ValidationSet) -> list[int]:
+    """The slices of the validation period, by id; empty while there are not enough."""
+    drawn = present.members.filter(origin=ValidationMember.Origin.WARMUP, segment__slice__isnull=False)
+    own = list(drawn.order_by().values_list("segment__slice_id", flat=True).distinct())
+    if own:
+        return own
+    after = Slice.objects.filter(camera=present.camera_id, closed_at__gt=present.frozen_at)
+    period, people = [], 0
+    for pk, tracks in (
+        after.annotate(n=Count("segments__track", distinct=True)).order_by("ordinal").values_list("pk", "n")
+    ):
+        if people >= REFERENCE_TRACKS:
+            break
+        period.append(pk)
+        people += tracks
+    return period
+
+
+def _unmeasured_before(row: Slice, present: ValidationSet, period: Collection[int]) -> list[int]:
+    """The slices just before this one back to the last that gave a figure: no slice counts for two figures."""
+    before = Slice.objects.filter(camera=row.camera, ordinal__lt=row.ordinal, closed_at__gt=present.frozen_at)
+    found: list[int] = []
+    for earlier in before.exclude(pk__in=period).select_related("drift").order_by("-ordinal")[: POOLED - 1]:
+        measured = getattr(earlier, "drift", None)
+        if measured and any(value is not None for value in measured.values.values()):
+            break
+        found.append(earlier.pk)
+    return found
+
+
+def _seen(camera: Camera, slice_ids: Collection[int]) -> _Seen:
+    rows = list(
+        Segment.objects.filter(slice_id__in=slice_ids)
+        .order_by("-id")
+        .values_list(
+            "track_id",
+            "start_at",
+            "x",
+            "y",
+            "person_height",
+            "recording__width",
+            "recording__height",
+            "recording__clock_known",
+            "score__value",
+            "score__deployment__version_id",
+        )[:MOST]
+    )
+    zone = ZoneInfo(camera.time_zone)
+    local = [row[1].astimezone(zone) for row in rows]
+    numbers = np.array([[_or_nan(v) for v in (*row[2:7], row[8])] for row in rows], np.float64).reshape(-1, 6)
+    x, y, height, wide, high, score = numbers.T
+    # A picture whose size is not known (0) has no shares.
+    wide, high = (np.where(size > 0, size, np.nan) for size in (wide, high))
+    return _Seen(
+        {"score": score, "height": height / high, "x": x / wide, "y": y / high},
+        np.array([row[0] for row in rows], np.int64),
+        np.array([row[9] or 0 for row in rows], np.int64),
+        np.array([at.hour for at in local], np.int64),
+        np.array([at.weekday() for at in local], np.int64),
+        all(row[7] for row in rows),
+    )
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else float(value)
+
+
+def _compare(reference: _Seen, current: _Seen) -> dict[str, float | None]:
+    """PSI of each quantity; by hour and weekday where the clocks of both sides are known."""
+    if not len(reference) or not len(current):
+        return dict.fromkeys(WORDS)
+    weights: tuple[Floats | None, Floats | None] = (None, None)
+    if reference.clock_known and current.clock_known:
+        weights = core.same_hours(reference.hour, reference.weekday, current.hour, current.weekday)
+    shared = _scored_alike(reference, current)
+    return core.drift(
+        reference.quantities | {"score": np.where(shared[0], reference.quantities["score"], np.nan)},
+        current.quantities | {"score": np.where(shared[1], current.quantities["score"], np.nan)},
+        reference_tracks=reference.track,
+        current_tracks=current.track,
+        reference_weights=weights[0],
+        current_weights=weights[1],
+    )
+
+
+def _scored_alike(reference: _Seen, current: _Seen) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which segments were scored by the version that scored most of the current ones: others' scores don't compare."""
+    scored = current.version[current.version > 0]
+    if not len(scored):
+        return np.zeros(len(reference), bool), np.zeros(len(current), bool)
+    version = np.bincount(scored).argmax()
+    return reference.version == version, current.version == version
