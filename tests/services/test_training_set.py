@@ -118,7 +118,7 @@ def test_no_manifest_trains_a_validation_track_or_one_beside_it(methodology: str
     made = run_launched(launch(view.pk, None))
     members = ValidationMember.objects.filter(validation_set__camera=view).select_related("segment__track")
     held = {m.segment.track_id: m.segment for m in members}
-    assert len(held) >= 5
+    assert len(held) >= 3
     spans = [
         (s.recording_id, s.track.start_pts, s.track.end_pts)
         for s in Segment.objects.filter(pk__in=[s.pk for s in held.values()]).select_related("track")
