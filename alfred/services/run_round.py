@@ -42,6 +42,9 @@ from alfred.services.load_detector import load, load_fresh
 from alfred.services.rescore import segment_values
 from alfred.services.storage import artifacts, digest_of
 
+Values = dict[int, dict[int, float]]
+"""Scores of the labelled segments, by version and segment."""
+
 LOSS_EVERY = 5
 SLOW_S = 2.0
 """A step that has run so long says how much longer it will take."""
@@ -59,9 +62,10 @@ def run(context: JobContext, round_id: int) -> None:
         _snapshot(context, row)
         if row.version is None:
             _train(context, row)
+        known: Values = {}
         if row.threshold is None:
-            _calibrate(context, row)
-        _evaluate(context, row)
+            _calibrate(context, row, known)
+        _evaluate(context, row, known)
     if row.state == Round.State.CANDIDATE:
         with transaction.atomic():
             fence(context.job_id, context.attempt)
@@ -226,12 +230,12 @@ def _loss_of(text: str) -> float:
         return math.nan
 
 
-def _calibrate(context: JobContext, row: Round) -> None:
+def _calibrate(context: JobContext, row: Round, known: Values) -> None:
     """θ with the new weights, on what is labelled now. Stored at once, so that what follows meets the same θ again."""
     _enter(context, row, Round.State.CALIBRATING)
     assert row.version is not None
     present, members = build_validation.labelled_so_far(row.camera)
-    data = _scored(context, row.version, members, "new")
+    data = _scored(context, row.version, members, "new", known)
     found = find_threshold.find(row.camera, data, complete=present is not None)
     value, policy = found.value, found.policy
     if value is None:
@@ -252,14 +256,17 @@ def _calibrate(context: JobContext, row: Round) -> None:
 
 
 def _scored(
-    context: JobContext, version: DetectorVersion, members: list[ValidationMember], which: str
+    context: JobContext, version: DetectorVersion, members: list[ValidationMember], which: str, known: Values
 ) -> find_threshold.Labelled:
-    tell = _told(context, f"scoring the labelled segments, {which} weights")
-    values = segment_values(load(version), [m.segment for m in members], lambda done, total: tell(done, total, ""))
-    return find_threshold.labelled(members, values)
+    """The members' scores by a version; what this attempt has scored already it does not score again."""
+    if version.pk not in known:
+        tell = _told(context, f"scoring the labelled segments, {which} weights")
+        segments = [m.segment for m in members]
+        known[version.pk] = segment_values(load(version), segments, lambda done, total: tell(done, total, ""))
+    return find_threshold.labelled(members, known[version.pk])
 
 
-def _evaluate(context: JobContext, row: Round) -> None:
+def _evaluate(context: JobContext, row: Round, known: Values) -> None:
     """Replay, compare with the deployed version on the set that θ was found on, and hand over the candidate."""
     _enter(context, row, Round.State.EVALUATING)
     version, threshold = replay.made_by(row)
@@ -267,8 +274,8 @@ def _evaluate(context: JobContext, row: Round) -> None:
     present = threshold.validation_set
     members = list(present.members.select_related("segment__recording", "segment__track")) if present else []
     if members:
-        after = _scored(context, version, members, "new")
-        before = _scored(context, row.base.version, members, "deployed")
+        after = _scored(context, version, members, "new", known)
+        before = _scored(context, row.base.version, members, "deployed", known)
     with transaction.atomic():
         fence(context.job_id, context.attempt)
         if present and members and len(after.scores):

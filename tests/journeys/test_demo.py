@@ -205,8 +205,8 @@ def test_a_round_is_launched_watched_promoted_and_rolled_back(demo: Demo, browse
     expect(admin.locator("#launch-takes")).to_contain_text("This closes slice 0 (1 recording, ")
     admin.click("text=Launch a round")
     expect(admin.locator("h1")).to_contain_text("Round 1")
-    # The page moves by itself: no reload here.
-    expect(admin.locator("button:has-text('Promote')")).to_be_visible(timeout=120_000)
+    # The page moves by itself: no reload here. Beside it poses are extracted from a video, on as few cores.
+    expect(admin.locator("button:has-text('Promote')")).to_be_visible(timeout=300_000)
     expect(admin.locator("table").filter(has_text="candidate v1")).to_contain_text("deployed")
     expect(admin.locator("#main")).to_contain_text("It remembers 2048 windows it came with, ")
     admin.locator("form[action$='/promote/'] input[name=reason]").fill("journey")

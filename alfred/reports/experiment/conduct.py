@@ -99,7 +99,7 @@ def coverage(run: Run) -> Table:
         ],
         rows,
         records,
-        labels=3,
+        texts=("source weights",),
         notes=[
             "What has no score, for want of poses around it, is in no count. Seconds: one process, all methodologies, "
             "on a machine that may have done other things beside."
@@ -134,4 +134,4 @@ def failures(run: Run) -> Table | None:
         return None
     columns = ["detector or part", "camera", "seed", "methodology", "slice", "why"]
     records: list[Record] = [dict(zip(columns, row, strict=True)) for row in rows]
-    return Table("failed", "What failed", run.unit, [("", columns)], rows, records, labels=1)
+    return Table("failed", "What failed", run.unit, [("", columns)], rows, records, labels=1, texts=tuple(columns[1:]))

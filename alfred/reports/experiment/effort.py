@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from alfred.core.al_light import Why
 from alfred.core.methodologies import Methodology
-from alfred.reports.experiment.pooled import CSC, FROZEN, WORDS, Part, Row, Run, Scope
+from alfred.reports.experiment.pooled import CSC, FROZEN, WORDS, Part, Row, Run, Scope, lowest_highest
 from alfred.reports.experiment.table import Record, Table
-from alfred.reports.experiment.words import NA, percent, points, stored, whole
+from alfred.reports.experiment.words import NA, percent, points, span, stored, whole
 
 LIGHT = str(Methodology.AL_LIGHT)
 ACTIVE = str(Methodology.ACTIVE_LEARNING)
@@ -26,7 +26,8 @@ PAPER = (
 
 @dataclass(frozen=True)
 class Effort:
-    """Sums of an arm over a scope in one unit. `least` is the smallest share that a step saved, of steps that flagged.
+    """Sums of an arm over a scope in one unit. `least` is the smallest share that a step saved, of steps that flagged;
+    `least_banded` the same of steps that ended with a band.
 
     flagged: what full active learning by the same model would ask. wanted: what the methodology would. asked: what
     was left of that by a budget.
@@ -36,7 +37,7 @@ class Effort:
     wanted: int
     asked: int
     least: float | None
-    steps: int
+    least_banded: float | None
 
     @property
     def saved(self) -> float | None:
@@ -52,8 +53,15 @@ def effort(parts: Iterable[Part], arm: str, unit: str) -> Effort:
     """Added over the slices of these parts; `unit` "segments" or whatever was counted."""
     rows = [step for part in parts for step in part.steps(arm)]
     flagged, wanted, asked = ([int(row[_column(n, unit)]) for row in rows] for n in ("flagged", "wanted", "asked"))
-    shares = [1 - w / f for f, w in zip(flagged, wanted, strict=True) if f]
-    return Effort(sum(flagged), sum(wanted), sum(asked), min(shares, default=None), len(shares))
+    shares = [(1 - w / f, row) for f, w, row in zip(flagged, wanted, rows, strict=True) if f]
+    banded = [share for share, row in shares if row.get("theta_med") is not None]
+    least = min((share for share, _ in shares), default=None)
+    return Effort(sum(flagged), sum(wanted), sum(asked), least, min(banded, default=None))
+
+
+def saved_over_seeds(scope: Scope, arm: str, unit: str) -> tuple[float, float] | None:
+    """Lowest and highest share saved; None with one seed, or where a seed flagged nothing."""
+    return lowest_highest([effort(scope.of_seed(seed), arm, unit).saved for seed in scope.seeds])
 
 
 def gained_per_100(scope: Scope, arm: str) -> float | None:
@@ -77,17 +85,19 @@ def efforts(run: Run) -> list[Table]:
 def _effort_table(run: Run, unit: str) -> Table:
     lines = [(scope, arm) for scope in scopes(run) for arm in ASKING if scope.has(arm)]
     gains = unit == SEGMENTS
-    head = ["detector", "cameras", "methodology", "flagged", "asked for", "asked", "saved %", "least of a step %"]
+    head = ["detector", "cameras", "methodology", "flagged", "asked for", "asked", "saved %"]
+    head += [*(["saved, seeds"] if len(run.seeds) > 1 else []), "least of a step %", "least with a band %"]
     notes = [
         "Flagged: what full active learning by the same model would ask. Asked for: what the methodology would. Asked: "
-        f"what a budget left of that. Saved: 1 − asked for / flagged. {_of_first(run)}",
+        "what a budget left of that. Saved: 1 − asked for / flagged. Least: the smallest share saved in a step, of all "
+        f"that flagged any, and of those that ended with a band. {_of_first(run)}".rstrip(),
         PAPER,
     ]
     if gains:
         notes.insert(1, f"EBI, and its gain over the frozen weights, are of {run.unit}: points per 100 segments asked.")
         if run.unit != SEGMENTS:
             notes.insert(1, "A segment counts as flagged, asked for or asked when any of its poses is.")
-    extra = ["gain per 100 asked"] if gains else [f"EBI % of {run.unit}"]
+    extra = [f"EBI points ({run.unit}) per 100 asked"] if gains else [f"EBI % of {run.unit}"]
     if gains and run.unit == SEGMENTS:
         extra = ["EBI % of segments", *extra]
     return Table(
@@ -109,7 +119,8 @@ def _of_first(run: Run) -> str:
 def _row(run: Run, scope: Scope, arm: str, unit: str) -> list[str]:
     found = effort(scope.of_seed(), arm, unit)
     row = [scope.detector, scope.where, WORDS[arm], whole(found.flagged), whole(found.wanted), whole(found.asked)]
-    row += [percent(found.saved), percent(found.least)]
+    row += [percent(found.saved), *([span(saved_over_seeds(scope, arm, unit))] if len(run.seeds) > 1 else [])]
+    row += [percent(found.least), percent(found.least_banded)]
     if unit == run.unit:
         row.append(percent(scope.ebi(arm)))
     return [*row, points(gained_per_100(scope, arm))] if unit == SEGMENTS else row
@@ -120,6 +131,9 @@ def _record(scope: Scope, arm: str, unit: str) -> Record:
     record: Record = {"detector": scope.detector, "cameras": scope.where, "methodology": arm, "unit": unit}
     record |= {"seed": scope.seeds[0], "flagged": found.flagged, "asked_for": found.wanted, "asked": found.asked}
     record |= {"saved_percent": stored(found.saved), "least_saved_of_a_step_percent": stored(found.least)}
+    record["least_saved_with_a_band_percent"] = stored(found.least_banded)
+    low, high = saved_over_seeds(scope, arm, unit) or (None, None)
+    record |= {"saved_seeds_min_percent": stored(low), "saved_seeds_max_percent": stored(high)}
     if unit == SEGMENTS:
         return record | {"ebi_points_gained_per_100_asked": stored(gained_per_100(scope, arm))}
     return record | {"ebi_percent": stored(scope.ebi(arm))}

@@ -24,7 +24,7 @@ INK, GROUND = "#1a2129", "#ffffff"
 
 LINE, BOX = "#7b8794", "#5b8fc9"
 MARKS = ("o", "s", "^", "D", "v", "P")
-COLOURS = ("#0b63b6", "#c2571a", "#2f8a5b", "#8d55b5", "#a88200", "#b8405e")
+COLOURS = ("#2b7fd0", "#c2571a", "#2f8a5b", "#8d55b5", "#a88200", "#b8405e")
 LEGEND_MAX = 12
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -109,8 +109,8 @@ def figure_2(run: Run) -> Drawn | None:
     mode = str(run.config.get("al_light", "")).replace("_", " ")
     words = (
         f"Scores that AL-Light flagged on {camera} ({run.unit}), a line for each slice, from 21 quantiles of each. The "
-        f"dot is θ_med at the end of the slice{f' ({mode})' if mode else ''}: what lies to its right was not asked "
-        "for. A line without a dot had no band then, and all of it was asked for."
+        f"dot is θ_med at the end of the slice{f' ({mode})' if mode else ''}: what lay to its right was no longer "
+        "asked for. A line without a dot had no band, and all of it was asked for."
     )
 
     def paint(figure: Figure) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 
 from alfred.reports.experiment.figures import Drawn
 from alfred.reports.experiment.sentences import Said
 from alfred.reports.experiment.table import Table
+
+LONG = 40
+"""Characters from which a cell is wrapped."""
 
 CSS = """
 :root { --ground: #f6f7f8; --card: #fff; --text: #1a2129; --quiet: #56616d; --line: #d5dbe1; --accent: #0b63b6;
@@ -19,7 +21,7 @@ CSS = """
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--text); font: 15px/1.45 system-ui, sans-serif; }
-main { max-width: 1200px; margin: 0 auto; padding: 16px; }
+main { max-width: 1320px; margin: 0 auto; padding: 16px; }
 h1 { font-size: 24px; line-height: 1.2; margin: 0 0 12px; }
 h2 { font-size: 18px; margin: 0 0 8px; }
 h3 { font-size: 15px; margin: 16px 0 4px; }
@@ -37,22 +39,26 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
   linear-gradient(to left, var(--shade), transparent) 100% 0 / 14px 100% no-repeat; }
 .scroll:focus-visible { outline: 2px solid var(--accent); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; padding: 12px 0 4px; position: sticky; left: 0; }
-caption span { font-weight: 400; color: var(--quiet); }
-th, td { text-align: left; padding: 4px 8px; border-bottom: 1px solid var(--line); vertical-align: top; }
-thead th { color: var(--quiet); font-weight: 500; font-size: 13px; vertical-align: bottom; }
+h3 span { font-weight: 400; color: var(--quiet); }
+th, td { text-align: left; padding: 4px 8px; border-bottom: 1px solid var(--line); vertical-align: top;
+  white-space: nowrap; }
+thead th { color: var(--quiet); font-weight: 500; font-size: 13px; vertical-align: bottom;
+  white-space: normal; }
 thead th.group { border-bottom: 0; color: var(--text); }
 th.group, .first { border-left: 1px solid var(--line); }
-tbody th { font-weight: 500; white-space: nowrap; }
-tr.new > * { border-top: 2px solid var(--line); }
-.num { text-align: right; white-space: nowrap; }
+tbody th, thead tr:last-child > :first-child { position: sticky; left: 0; background: var(--card); }
+tbody th { font-weight: 500; }
+th.shared { position: static; padding-top: 10px; font-weight: 600; }
+th.shared span { position: sticky; left: 8px; }
+.num { text-align: right; }
+td.long { white-space: normal; min-width: 40ch; }
 figure { margin: 0; }
 figure svg { display: block; width: 100%; min-width: 460px; max-width: 680px; height: auto; }
 figcaption { max-width: 90ch; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 0 0 8px; }
 dt { color: var(--quiet); } dd { margin: 0; }
 @media (max-width: 600px) { main { padding: 8px; } section { padding: 12px; } dl { grid-template-columns: 1fr; gap: 0; }
-  dd { margin-bottom: 8px; } }
+  dd { margin-bottom: 8px; } tbody th[scope=row] { white-space: normal; min-width: 14ch; max-width: 16ch; } }
 @media print { section { border: 0; padding: 0; } .scroll { overflow: visible; background: none; } }
 """
 
@@ -108,60 +114,66 @@ def _figure(drawn: Drawn) -> str:
 
 
 def _table(table: Table) -> str:
-    firsts = _first_columns(table)
-    body, before = [], None
+    groups: dict[tuple[str, ...], list[str]] = {}
     for row in table.rows:
-        new = " class=new" if before is not None and row[0] != before and table.labels > 1 else ""
-        before = row[0]
-        body.append(f"<tr{new}>{''.join(_cell(table, at, text, at in firsts) for at, text in enumerate(row))}</tr>")
+        groups.setdefault(tuple(row[: table.labels - 1]), []).append(_row(table, row[table.labels - 1 :]))
+    width = sum(len(names) for _, names in table.head) - table.labels + 1
+    bodies = "\n".join(_body(labels, rows, width) for labels, rows in groups.items())
     notes = "".join(f'<p class="quiet">{escape(note)}</p>' for note in table.notes)
-    caption = f"{escape(table.title)} <span>(unit: {escape(table.unit)})</span>"
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}"><table>'
-        f"<caption>{caption}</caption>\n<thead>{_head(table)}</thead>\n<tbody>\n{chr(10).join(body)}\n</tbody></table>"
-        f'</div>\n{notes}<p class="quiet">File: <a href="{table.stem}.csv">{table.stem}.csv</a></p>'
+        f'<h3 id="{table.stem}">{escape(table.title)} <span>(unit: {escape(table.unit)})</span></h3>\n'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{table.stem}">'
+        f'<table aria-labelledby="{table.stem}">\n<thead>{_head(table)}</thead>\n{bodies}\n</table></div>\n'
+        f'{notes}<p class="quiet">File: <a href="{table.stem}.csv">{table.stem}.csv</a></p>'
     )
 
 
-def _first_columns(table: Table) -> set[int]:
-    """Where a group of columns begins."""
-    starts, at = set(), 0
-    for title, names in table.head:
-        if title or at:
-            starts.add(at)
-        at += len(names)
-    return starts
+def _body(labels: tuple[str, ...], rows: list[str], width: int) -> str:
+    """Rows that share their first labels, which stand above them."""
+    title = (
+        f'<tr><th class="shared" colspan="{width}" scope="rowgroup"><span>{escape(", ".join(labels))}</span></th></tr>'
+    )
+    return f"<tbody>\n{title if labels else ''}{''.join(rows)}</tbody>"
+
+
+def _columns(table: Table) -> list[tuple[str, str, bool]]:
+    """(group, name, whether a group begins here) of each column from the row's own label on."""
+    found = [(title, name, at == 0 and bool(title)) for title, names in table.head for at, name in enumerate(names)]
+    return found[table.labels - 1 :]
 
 
 def _head(table: Table) -> str:
-    names = [(name, at == 0 and bool(title)) for title, columns in table.head for at, name in enumerate(columns)]
-    lower = "".join(_head_cell(name, index >= table.labels, first) for index, (name, first) in enumerate(names))
-    if not any(title for title, _ in table.head):
-        return f"<tr>{lower}</tr>"
-    upper = "".join(
-        f'<th class="group" colspan="{len(columns)}" scope="colgroup">{escape(title)}</th>'
-        if title
-        else f'<td colspan="{len(columns)}"></td>'
-        for title, columns in table.head
+    columns = _columns(table)
+    names = "".join(
+        f'<th scope="col"{_classes(num=at > 0 and name not in table.texts, first=first)}>{escape(name)}</th>'
+        for at, (_, name, first) in enumerate(columns)
     )
-    return f"<tr>{upper}</tr><tr>{lower}</tr>"
+    if not any(group for group, _, _ in columns):
+        return f"<tr>{names}</tr>"
+    spans: list[tuple[str, int]] = []
+    for group, _, first in columns:
+        if spans and not first and spans[-1][0] == group:
+            spans[-1] = (group, spans[-1][1] + 1)
+        else:
+            spans.append((group, 1))
+    above = "".join(
+        f'<th class="group" colspan="{n}" scope="colgroup">{escape(group)}</th>'
+        if group
+        else f'<td colspan="{n}"></td>'
+        for group, n in spans
+    )
+    return f"<tr>{above}</tr><tr>{names}</tr>"
 
 
-def _head_cell(name: str, number: bool, first: bool) -> str:
-    return f'<th scope="col"{_classes(num=number, first=first)}>{escape(name)}</th>'
-
-
-def _cell(table: Table, at: int, text: str, first: bool) -> str:
-    if at < table.labels:
-        return f'<th scope="row">{escape(text)}</th>'
-    return f"<td{_classes(num=not _is_words(text), first=first)}>{escape(text)}</td>"
-
-
-def _is_words(text: str) -> bool:
-    """Sentences are wrapped, numbers are not; short words such as n/a stand where the numbers do."""
-    return len(text) > 30
+def _row(table: Table, cells: list[str]) -> str:
+    label, *rest = cells
+    shown = "".join(
+        f"<td{_classes(num=name not in table.texts, first=first, long=len(text) > LONG)}>{escape(text)}</td>"
+        for text, (_, name, first) in zip(rest, _columns(table)[1:], strict=True)
+    )
+    return f'<tr><th scope="row">{escape(label)}</th>{shown}</tr>\n'
 
 
 def _classes(**wanted: bool) -> str:
-    names: Iterable[str] = [name for name, on in wanted.items() if on]
-    return f' class="{" ".join(names)}"' if names else ""
+    names = " ".join(name for name, on in wanted.items() if on)
+    return f' class="{names}"' if names else ""

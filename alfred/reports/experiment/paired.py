@@ -89,7 +89,16 @@ def comparisons(scopes: Iterable[Scope]) -> list[Comparison]:
 def differences(run: Run, found: list[Comparison]) -> Table:
     """One row a comparison."""
     several = len(run.seeds) > 1
-    head = ["difference", "EBI", "EBI", "points", "95 % interval", "blocks", "verdict", *(["seeds"] if several else [])]
+    head = [
+        "difference",
+        "EBI %",
+        "less EBI %",
+        "points",
+        "95 % interval",
+        "blocks",
+        "verdict",
+        *(["seeds"] if several else []),
+    ]
     return Table(
         "paired-differences",
         "Paired differences of EBI",
@@ -98,11 +107,12 @@ def differences(run: Run, found: list[Comparison]) -> Table:
         [_row(comparison, several) for comparison in found],
         [_record(comparison) for comparison in found],
         labels=3,
+        texts=("verdict",),
         notes=[
-            "The difference is the first less the second named, in percentage points; the two EBI stand in that "
-            "order. Both are resampled on the same blocks (camera, slice, block). “above” and “below” speak of the "
-            f"first, and only where 0 lies outside the interval. The interval is {CAVEAT}"
-            + ("; “seeds” shows the sign of the difference with each." if several else "; this run has one seed."),
+            "The first named less the second, in percentage points; their EBI stand in that order. Both are resampled "
+            "on the same blocks (camera, slice, block). “above” and “below” speak of the first, and only where 0 lies "
+            f"outside the interval. What the interval covers is {CAVEAT}. "
+            + ("“seeds”: the sign of the difference with each." if several else "This run has one seed."),
         ],
     )
 
@@ -124,7 +134,7 @@ def _record(c: Comparison) -> Record:
         "high_points": stored(c.found.high),
         "blocks": c.blocks,
         "verdict": c.verdict,
-        "signs_over_seeds": c.signs,
-        "seeds": " ".join(map(str, c.scope.seeds)),
+        # A cell that begins with a sign is a formula to a spreadsheet.
+        "signs": ", ".join(f"seed {s}: {sign(v)}" for s, v in zip(c.scope.seeds, c.by_seed, strict=True)),
         "first_seed": c.scope.seeds[0],
     }

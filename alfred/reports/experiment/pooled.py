@@ -138,11 +138,12 @@ def pooled(scope: Scope, arm: str) -> Pooled:
     blocks = scope.blocks(arm)
     found = rate_intervals(blocks, seed=DICE)
     counts = [scope.counts(arm, seed) for seed in scope.seeds]
-    over_seeds = {name: _range([getattr(c, name) for c in counts]) for name in ("fnr", "fpr", "ebi")}
+    over_seeds = {name: lowest_highest([getattr(c, name) for c in counts]) for name in ("fnr", "fpr", "ebi")}
     return Pooled(arm, counts[0], len(blocks), found, over_seeds)
 
 
-def _range(values: list[float | None]) -> tuple[float, float] | None:
+def lowest_highest(values: list[float | None]) -> tuple[float, float] | None:
+    """Of one value a seed; None with a single one, or where one is missing."""
     known = [value for value in values if value is not None]
     return (min(known), max(known)) if len(known) == len(values) > 1 else None
 

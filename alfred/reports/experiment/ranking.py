@@ -67,7 +67,7 @@ def _table(run: Run, cameras: list[str], stem: str, title: str) -> Table:
         for detector in run.detectors
         for arm in _arms(run)
     ]
-    columns = ["ROC best of K", "ROC last", "PR best of K", "PR last"]
+    columns = ["AUC-ROC best of K", "last", "AUC-PR best of K", "last"]
     notes = [
         f"Best of K: selected on the validation set, which these figures are of too, so it flatters; each figure has "
         f"its own best. K counts the trained versions ({_k_words(cells.values(), run)}). “Last” is the version after "

@@ -8,11 +8,12 @@ from alfred.core.intervals import CAVEAT
 from alfred.reports.experiment.effort import ACTIVE, LIGHT, SEGMENTS, effort
 from alfred.reports.experiment.paired import Comparison
 from alfred.reports.experiment.pooled import CSC, FROZEN, WORDS, Run, Scope
-from alfred.reports.experiment.words import NA, listed, percent, points
+from alfred.reports.experiment.words import NA, listed, points, with_unit
 
 Said = tuple[str, str]
 """What it is about, and what is said of it."""
 
+NO_BREAK = "\u00a0"
 OF_FROZEN = {
     "above": "clearly above it",
     "below": "clearly below it",
@@ -78,7 +79,7 @@ def _of_scope(scope: Scope, found: list[Comparison], run: Run) -> list[Said]:
             rows = [(c.a, c) for c in found if c.b == subject and c.a != FROZEN]
         if rows:
             label = f"{'Adapted against ' if subject == FROZEN else ''}{WORDS[subject]}"
-            about = f"{label} (EBI {_with_unit(scope.ebi(subject))})"
+            about = f"{label} (EBI {with_unit(scope.ebi(subject))})"
             said.append((about, f"{_grouped(rows, words, colon=subject == FROZEN)}."))
     return said + _saved(scope, run, found)
 
@@ -102,11 +103,7 @@ def _numbers(c: Comparison) -> str:
         return f"{NA}: a class is missing"
     text = f"{points(c.estimate)} points"
     text += ", no interval" if c.found.low is None else f", {c.interval_words}"
-    return text + (f"; seeds {c.signs}" if len(c.by_seed) > 1 else "")
-
-
-def _with_unit(value: float | None) -> str:
-    return NA if value is None else f"{percent(value)} %"
+    return text + (f"; seeds{NO_BREAK}{c.signs.replace(' ', NO_BREAK)}" if len(c.by_seed) > 1 else "")
 
 
 def _saved(scope: Scope, run: Run, found: list[Comparison]) -> list[Said]:
@@ -116,17 +113,16 @@ def _saved(scope: Scope, run: Run, found: list[Comparison]) -> list[Said]:
     items = effort(scope.of_seed(), LIGHT, run.unit)
     if items.saved is None:
         return [("AL-Light's saved work", f"{NA}: it flagged nothing.")]
-    text = (
-        f"{percent(items.saved)} % of the flagged {run.unit} were not asked for "
-        f"({items.flagged - items.wanted:,} of {items.flagged:,})"
-    )
+    segments = effort(scope.of_seed(), LIGHT, SEGMENTS).saved
+    text = f"{with_unit(items.saved)} of the flagged {run.unit} were not asked for"
+    text += f" ({items.flagged - items.wanted:,} of {items.flagged:,})"
     if run.unit != SEGMENTS:
-        text += f", and {_with_unit(effort(scope.of_seed(), LIGHT, SEGMENTS).saved)} of the segments"
-    text += f"; at least {_with_unit(items.least)} of the {run.unit} in each step that flagged any"
+        text += f", and of the segments, which are what people judge, {with_unit(segments)}"
+    text += f"; the least of a step is {with_unit(items.least)} of its {run.unit}"
     beside = next((c for c in found if (c.a, c.b) == (ACTIVE, LIGHT)), None)
-    text += f". EBI {_with_unit(scope.ebi(LIGHT))}"
+    text += f". EBI {with_unit(scope.ebi(LIGHT))}"
     if beside:
-        text += f", Active Learning's {_with_unit(scope.ebi(ACTIVE))}: {_short(beside)}"
+        text += f", Active Learning's {with_unit(scope.ebi(ACTIVE))}: {_short(beside)}"
     return [("AL-Light's saved work", f"{text}.")]
 
 

@@ -14,7 +14,8 @@ Record = dict[str, object]
 class Table:
     """`head` are groups of columns: the group's title ("" for none) and its columns. `rows` are as wide as all columns.
 
-    `labels` columns on the left name the row. `records` go to `stem`.csv: one row each, all with the same keys.
+    `labels` columns on the left name the row: the page writes all but the last of them once above the rows that share
+    them. `texts` are columns of words. `records` go to `stem`.csv: one row each, all with the same keys.
     """
 
     stem: str
@@ -25,6 +26,7 @@ class Table:
     records: list[Record]
     labels: int = 2
     notes: list[str] = field(default_factory=list)
+    texts: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> Path:
         path = folder / f"{self.stem}.csv"

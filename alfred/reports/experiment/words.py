@@ -26,12 +26,17 @@ def interval(found: Interval | None, value: float | None) -> str:
     """Both ends in percent, or why there is none."""
     if value is None:
         return NA
-    return TOO_FEW if found is None else f"{percent(found.low)} to {percent(found.high)}"
+    return TOO_FEW if found is None else f"{percent(found.low)}–{percent(found.high)}"
 
 
 def span(found: tuple[float, float] | None) -> str:
     """Lowest and highest over the seeds."""
-    return NA if found is None else f"{percent(found[0])} to {percent(found[1])}"
+    return NA if found is None else f"{percent(found[0])}–{percent(found[1])}"
+
+
+def with_unit(value: float | None) -> str:
+    """The same within a sentence, never parted from its sign."""
+    return NA if value is None else f"{percent(value)}\u00a0%"
 
 
 def whole(value: int | float | None) -> str:
