@@ -67,7 +67,7 @@ class PoliciesForm(_CameraModelForm):
             "val_min": "Validation set",
         }
         help_texts = {
-            "al_light_mode": "what lies above it is shown as an alert and not asked",
+            "al_light_mode": "what lies above it is not asked, but for a random part when the slice closes",
             "slice_segments": "where slices close by count",
             "auto_promote": "a candidate that passes every check goes in force by itself, never while drift stands",
             "alert_share": "a share, such as 0.05: at most so many normal segments may be flagged while too few"

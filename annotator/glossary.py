@@ -138,7 +138,7 @@ _WORDS = (
         "band",
         "band (AL-Light)",
         "The lower part of the flagged scores, where false alarms are expected: only what lies in it is asked about.",
-        "What lies above is shown among the alerts, and audited.",
+        "What lies above is not asked; a random part of it is audited when the slice closes.",
     ),
     Word(
         "share-saved",

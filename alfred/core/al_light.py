@@ -14,8 +14,8 @@ modes. What holds for all:
 - Only what was flagged is in the buffer (with normal items the median would lie below θ and the band be
   empty), and only finite scores.
 - Where there is no band, all flagged are asked, and the reason is kept.
-- What lies above the band is neither asked nor taken for an anomaly. It never trains; alerts show it and
-  audits sample it.
+- What lies above the band is neither asked nor taken for an anomaly. It never trains; audits
+  sample it.
 
 A median of the items themselves saves about half by construction, so saved work means nothing without the
 EBI beside it.
@@ -100,7 +100,7 @@ class Band:
         return asked
 
     def above(self, scores: npt.ArrayLike) -> Bools:
-        """Which of the scores (n,) lie above the band: shown as alerts, sampled by audits."""
+        """Which of the scores (n,) lie above the band: not asked; audits sample them."""
         values = np.asarray(scores, np.float64)
         top = np.inf if self.theta_med is None else self.theta_med
         above: Bools = values > top

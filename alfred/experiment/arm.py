@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -177,12 +178,15 @@ class Arm:
             "windows": len(rows),
             "confirmed_windows": int(confirmed.sum()),
         }
+        deployed = copy.deepcopy(self.detector)
         try:
             self._learn(slice_, rows, confirmed, self._seed(k))
-        except ValueError as error:  # nothing to train on, or the loss diverged: the deployed version goes on
+            validated = validate(validation, self.detector)
+        except ValueError as error:  # nothing to train on, a diverged loss, no θ: the deployed version goes on
+            self.detector = deployed
             return found | {"failed": str(error)}
         self.lineage += f"/{self.name}-{k}"
-        before, self.in_force = self.in_force, validate(validation, self.detector)
+        before, self.in_force = self.in_force, validated
         difference = paired_difference(before.blocks, self.in_force.blocks, seed=self.seed)
         replayed = _replay(slice_, said, flagged, self.detector, self.in_force.theta)
         checks = gates.check(self.in_force.figures["auc_roc"], difference, self.in_force.theta, replayed)

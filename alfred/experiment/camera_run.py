@@ -102,7 +102,8 @@ def _offline(camera: ContinualCamera, plan: Plan, detector: Detector, validation
             kept, keys = kept[smallest], keys[smallest]
     if kept is None or not len(kept):
         return {"steps": [], "failed": "there is nothing to train on"}
-    steps = plan.rules.steps * len(camera.slices) if plan.rules.steps else None
+    own = detector.info().get("fine_tuning", {}).get("steps")
+    steps = (plan.rules.steps or own or 0) * len(camera.slices) or None  # as many as the other arms take in all
     try:
         detector.fine_tune(kept, seed=plan.seed, steps=steps, learning_rate=plan.rules.learning_rate)
         return {"steps": [], "windows": len(kept), "after": validate(validation, detector).figures}

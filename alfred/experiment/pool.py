@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ class Part:
     @property
     def digest(self) -> str:
         asked = json.dumps(
-            asdict(self.plan) | {"weights": self._weights(), "data": self.data}, sort_keys=True, default=str
+            asdict(self.plan) | {"weights": self._weights(), "data": self.data, "meaning": EXPERIMENT},
+            sort_keys=True,
+            default=str,
         )
         return hashlib.sha256(asked.encode()).hexdigest()[:16]
 
@@ -48,8 +51,12 @@ class Part:
         return hashlib.sha256(self.plan.weights.read_bytes()).hexdigest()
 
 
+EXPERIMENT = 2
+"""Raised when what a part holds changes its meaning: parts of an earlier one are then run anew."""
+
+
 def digest_of(camera: ContinualCamera) -> str:
-    """Names a camera's files by their names and sizes, and how they are cut."""
+    """Names a camera's files by their names and contents, and how they are cut."""
     described = [(piece.name, [_described(part) for part in piece.parts]) for piece in (*camera.slices, camera.test)]
     return hashlib.sha256(repr((camera.width, camera.height, camera.fps, described)).encode()).hexdigest()[:16]
 
@@ -57,8 +64,14 @@ def digest_of(camera: ContinualCamera) -> str:
 def _described(part: Any) -> str:
     """A part of a slice without the folder it lies in."""
     found = {key: value for key, value in asdict(part).items() if not isinstance(value, Path)}
-    files = [(value.name, value.stat().st_size) for value in asdict(part).values() if isinstance(value, Path)]
+    files = [(value.name, _contents(value)) for value in asdict(part).values() if isinstance(value, Path)]
     return repr((files, found))
+
+
+@cache
+def _contents(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def run_all(parts: Iterable[Part], out: Path, workers: int, tell: Tell) -> tuple[list[Row], dict[str, str]]:
@@ -89,8 +102,8 @@ def run_all(parts: Iterable[Part], out: Path, workers: int, tell: Tell) -> tuple
                 part = running.pop(future)
                 try:
                     found[part.name] = future.result()
-                except ValueError as error:
-                    failed[part.name] = str(error)
+                except Exception as error:  # one part that fails must not take the others' results with it
+                    failed[part.name] = str(error) or type(error).__name__
     return [found[part.name] for part in parts if part.name in found], failed
 
 

@@ -23,6 +23,10 @@ BETWEEN_CLIPS_S = 60.0
 """Seconds laid between clips, so that nothing of one is near anything of the next."""
 
 
+BLOCK_S = 60.0
+"""Seconds that are resampled together (Design §6); a mocap-cctv scene is shorter."""
+
+
 class Unit(StrEnum):
     """What one decision is about. The paper counts poses; the product counts segments."""
 
@@ -42,7 +46,7 @@ class Footage:
 
 
 def footage_of(clips: Sequence[Clip]) -> Footage:
-    """Clips one after another: each is a block, its tracks and times its own. Raises ValueError for none."""
+    """Clips one after another, tracks and times their own; a block is a minute of one. Raises ValueError for none."""
     if not clips:
         raise ValueError("a slice holds no clips")
     parts, blocks, first_track, begin = [], [], 0, 0.0
@@ -54,7 +58,8 @@ def footage_of(clips: Sequence[Clip]) -> Footage:
             parts.append(replace(poses, track=track.astype(np.int32), pts=poses.pts + shift))
             first_track = int(track.max()) + 1
             begin = float(parts[-1].pts.max()) + BETWEEN_CLIPS_S
-        blocks.append(np.full(len(poses), index, np.int64))
+        minute = (poses.pts - poses.pts.min(initial=np.inf)) // BLOCK_S
+        blocks.append((index << 20) + minute.astype(np.int64))
     return Footage(
         concatenate(parts),
         np.concatenate([clip.pose_labels for clip in clips]),

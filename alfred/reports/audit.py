@@ -1,10 +1,10 @@
 """What an audit says of the last weeks: strata in, rates and one sentence out. No ground truth is read here.
 
-Slices are pooled by stratum: populations, draws and answers are added, then the total of a stratum is estimated as if
-it were one simple random sample. The chance π of being drawn differs somewhat from slice to slice (a busy day has
-more segments and as many audits), so this is an approximation: exact where π or the share of anomalies is the same
-on all days, and off where both differ together. An answer that is missing, unsure or in conflict makes the sample
-smaller; those segments are taken to be like the answered ones.
+Slices are pooled by stratum where the chance π of being drawn and answered was alike; a busy day has more segments and
+as many audits, and pooled with a quiet one it would count for too little. Groups whose π differs by more than a factor
+of `ALIKE` are strata of their own; within one the pooling is an approximation. An audit without an answer makes the
+sample smaller; those segments are taken to be like the answered ones. What was asked in a review and has no label is
+not taken to be like anything: people answer event by event, which is no random sample of segments.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from alfred.reports.figures import Rate
 
 ALERT, UNASKED, NEAR, MIDDLE, FAR = range(5)
 """The strata of a draw, as `AuditStratum.Kind`."""
+
+ALIKE = 1.3
 
 WORDS = {
     ALERT: "flagged, above AL-Light's band",
@@ -174,24 +176,40 @@ def pooled(slices: Sequence[AuditedSlice], kind: int) -> Part:
 
 
 def _rates(slices: Sequence[AuditedSlice]) -> AuditRates:
-    """Judged segments are counted one by one; a review not answered to its end is a sample, as its order is random."""
+    """Judged segments are counted one by one; what was asked and has no label may be either."""
     census = {flagged: Part() for flagged in (True, False)}
-    partly = {flagged: Part() for flagged in (True, False)}
+    unknown = {flagged: Part() for flagged in (True, False)}
     for row in slices:
         for flagged in (True, False):
             asked = row.asked.get(flagged, Part())
             census[flagged] += row.volunteered.get(flagged, Part())
-            if asked.is_census:
-                census[flagged] += asked
-            else:
-                partly[flagged] += asked
-    drawn = {flagged: [pooled(slices, k) for k in WORDS if (k in FLAGGED) == flagged] for flagged in (True, False)}
+            census[flagged] += Part(asked.judged, asked.judged, asked.judged, asked.found)
+            unknown[flagged] += Part(asked.population - asked.judged)
+    drawn = {
+        flagged: [part for kind in WORDS if (kind in FLAGGED) == flagged for part in alike(slices, kind)]
+        for flagged in (True, False)
+    }
     return audit_rates(
         census[True].found,
         census[True].judged - census[True].found,
-        flagged=_strata(partly[True], *drawn[True]),
-        unflagged=_strata(census[False], partly[False], *drawn[False]),
+        flagged=_strata(unknown[True], *drawn[True]),
+        unflagged=_strata(census[False], unknown[False], *drawn[False]),
     )
+
+
+def alike(slices: Sequence[AuditedSlice], kind: int) -> list[Part]:
+    """One stratum over slices, those pooled whose share of judged segments is alike: within a factor of `ALIKE`."""
+    parts = [row.strata[kind] for row in slices if row.strata.get(kind, Part()).population]
+    groups: list[Part] = []
+    lowest = 0.0
+    for part in sorted(parts, key=lambda part: part.judged / part.population):
+        share = part.judged / part.population
+        if groups and share <= ALIKE * lowest:
+            groups[-1] += part
+        else:
+            groups.append(part)
+            lowest = share
+    return groups
 
 
 def _strata(*parts: Part) -> list[Stratum]:

@@ -131,6 +131,8 @@ def _what_speaks_against(row: Round) -> list[str]:
     found = [check["words"] for check in checks_of(row) if not check["holds"]]
     if evaluation is None:
         found.append("There is no complete validation set to check it on.")
+    elif (evaluation.figures.get("difference") or {}).get("low") is None:
+        found.append("Too little data for a paired comparison with the deployed version: a person has to decide.")
     elif evaluation.figures.get("auc_roc") is None:
         found.append("The validation set does not show whether its scores rank at all.")
     if row.threshold and (row.threshold.details.get("eer") or 0.0) > 0.5:

@@ -1,9 +1,9 @@
 """Labels that came too late for the round of their slice: the next round takes them in, and none is lost.
 
 A round freezes the labels of its own slice, and with them the late ones of slices before. Answers and corrections
-given after that, and answers in slices that no round has used, stand in no snapshot, or in one with another label. A
-round that failed or was cancelled has used nothing; one whose candidate was promoted or rejected has been decided on,
-with all that it froze. What it froze of a later slice, it only looked at.
+given after that, and answers in slices that no round has used, stand in no snapshot, or in one with another label. Only
+a round whose candidate was promoted has used what it froze: of any other nothing is in force. What it froze of a later
+slice, it only looked at.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from alfred.core.methodologies import Label
 from alfred.models import Camera, Round, SegmentScore, Slice, SnapshotLabel, ValidationMember, Verdict
 from alfred.services import labels
 
-USED = (Round.State.PROMOTED, Round.State.REJECTED)
+USED = (Round.State.PROMOTED,)
 
 
 def late_labels(camera: Camera, before_slice: Slice) -> dict[int, Label]:
-    """Labels of segments in closed slices before this one that no decided round has frozen so, by segment.
+    """Labels of segments in closed slices before this one that no promoted round has frozen so, by segment.
 
     The snapshot of the round on `before_slice` freezes them all, beside the labels of that slice itself: so each counts
     once. Of a label that was changed back and forth only what stands now is of interest.
@@ -44,7 +44,7 @@ def late_labels(camera: Camera, before_slice: Slice) -> dict[int, Label]:
 
 
 def frozen_late(row: Round) -> dict[int, Label]:
-    """What the round's snapshot holds of earlier slices and no decided round before it had frozen so, by segment."""
+    """What the round's snapshot holds of earlier slices and no promoted round before it had frozen so, by segment."""
     before = SnapshotLabel.objects.filter(
         segment=OuterRef("segment"), snapshot__round__state__in=USED, snapshot__round__ordinal__lt=row.ordinal
     ).filter(snapshot__round__slice__ordinal__gte=OuterRef("segment__slice__ordinal"))

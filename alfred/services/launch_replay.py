@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from alfred.models import Job, Replay, Round, User, audit
+from alfred.models import Job, Round, User, audit
 from alfred.models.work import queue
 from alfred.services.deploy import Refused
 
@@ -23,7 +23,7 @@ def launch(round_id: int, slices: int, by: User | None) -> Job:
         raise Refused("This round has no version with a threshold to replay.")
     if row.state in Round.RUNNING:
         raise Refused("This round is still running; it replays its slices by itself.")
-    before = Replay.objects.filter(round=row).count()
+    before = Job.objects.filter(kind=Job.Kind.REPLAY, subject=row.pk).exclude(state__in=Job.LIVE).count()
     job = queue(row.camera_id, Job.Kind.REPLAY, row.pk, key=f"replay:{row.pk}:{slices}:{before}")
     audit.record("launch replay", camera=row.camera, by=by, round=row.pk, slices=slices)
     return job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -50,14 +51,29 @@ def next_event(user: User, camera: str = "") -> Event | None:
         return mine
     to_close = Exists(unreleased.filter(Q(event=OuterRef("pk")) | Q(user=user)))
     free = rows.exclude(Exists(held)).annotate(to_close=to_close).order_by("place")
-    while event := free.select_for_update(of=("self",), skip_locked=True).first():
-        try:
-            with transaction.atomic():
-                take(event, user, close=event.to_close)
-        except IntegrityError:  # somebody took it between our look and our lock: look again
-            continue
-        return event
+    for turn in [camera] if camera else _in_turn(open_events(user).exclude(Exists(held)), user):
+        of_camera = free if camera else free.filter(camera__slug=turn)
+        while event := of_camera.select_for_update(of=("self",), skip_locked=True).first():
+            try:
+                with transaction.atomic():
+                    take(event, user, close=event.to_close)
+            except IntegrityError:  # somebody took it between our look and our lock: look again
+                continue
+            return event
     return None
+
+
+def _in_turn(free: QuerySet[Event], user: User) -> list[str]:
+    """The cameras with free events in a random order, each as likely to come first as its weight says.
+
+    Lottery scheduling (Waldspurger & Weihl, OSDI 1994): a camera with a long backlog gets no more turns than one with a
+    single event, so none starves, and nothing has to be remembered. Within a camera events come in the order of their
+    places, which are random over all that waits: what has been answered is a random sample of what was asked.
+    Exponential variates divided by the weights, sorted, are such an order.
+    """
+    rows = cameras_of(user).filter(Exists(free.filter(camera=OuterRef("pk"))))
+    drawn = [(random.expovariate(weight), slug) for slug, weight in rows.values_list("slug", "queue_weight")]
+    return [slug for _, slug in sorted(drawn)]
 
 
 def take(event: Event, user: User, *, close: bool = True) -> None:

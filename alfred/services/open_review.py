@@ -21,7 +21,7 @@ from alfred.models import (
     Segment,
     SegmentScore,
 )
-from alfred.services import band, budget, build_validation, queue_place
+from alfred.services import band, budget, build_validation
 
 EVENT_SEGMENTS = 3
 """Up to this many consecutive segments of one track make one event."""
@@ -177,19 +177,18 @@ def _in_contact(a: Segment, b: Segment) -> bool:
 
 def open_events(groups: list[list[SegmentScore]], camera: Camera, lane: Lane, rng: np.random.Generator) -> None:
     """An event for each group of segments of one recording; the caller holds the camera's row lock."""
-    places = queue_place.places(camera, len(groups), rng)
     events = [
         Event(
             camera=camera,
             recording_id=group[0].segment.recording_id,
             slice_id=group[0].slice_id,
             lane=lane,
-            place=place,
+            place=float(rng.random()),
             start_pts=min(row.segment.start_pts for row in group),
             end_pts=max(row.segment.end_pts for row in group),
             peak_pts=max(group, key=lambda row: row.value or 0.0).peak_pts or group[0].segment.start_pts,
         )
-        for group, place in zip(groups, places, strict=True)
+        for group in groups
     ]
     Event.objects.bulk_create(events, batch_size=2000)
     EventSegment.objects.bulk_create(

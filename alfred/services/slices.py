@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from alfred.models import Camera, Event, Recording, Round, Segment, SegmentScore, Slice
 from alfred.services import draw_audit, drift
 from alfred.services.count_slice import store_ground_truth_counts
+
+log = logging.getLogger(__name__)
 
 
 class NotDrainedError(Exception):
@@ -87,14 +90,17 @@ def untrained(camera: Camera) -> QuerySet[Slice]:
 def to_train(camera: Camera) -> Slice | None:
     """What a round launched now trains on, by whomever: the newest untrained slice.
 
-    Where rounds start by policy it is the newest one that is closed and reviewed, if there is one: a day is not cut
-    short because the one before it is ready.
+    Where every slice has its round it is the oldest one that is closed, once it is reviewed: none is passed over
+    because a later one was ready first. Where false alarms start rounds it is the newest reviewed one; those confirmed in the
+    slices between come along as late labels.
     """
     rows = untrained(camera)
-    if camera.round_policy != Camera.RoundPolicy.BY_HAND:
-        ready = reviewed(rows, camera).first()
-        if ready:
-            return ready
+    if camera.round_policy == Camera.RoundPolicy.EVERY_SLICE:
+        oldest = rows.filter(closed_at__isnull=False).last()
+        if oldest and reviews_done(oldest):
+            return oldest
+    if camera.round_policy == Camera.RoundPolicy.FALSE_ALARMS:
+        return reviewed(rows, camera).first() or rows.first()
     return rows.first()
 
 
@@ -117,7 +123,9 @@ def close(slice_id: int) -> Slice:
     Closing twice changes nothing. Holds the camera's row lock, as `join` does: no recording slips into a slice that is
     closing.
     """
-    row = Slice.objects.select_for_update(of=("self", "camera")).select_related("camera").get(pk=slice_id)
+    # The camera first, as whoever ingests or launches does: two orders of locking would meet in a deadlock.
+    Camera.objects.select_for_update().get(slices=slice_id)
+    row = Slice.objects.select_for_update(of=("self",)).select_related("camera").get(pk=slice_id)
     if row.closed_at:
         return row
     waiting = in_work(row)
@@ -142,6 +150,9 @@ def close_full_and_ended() -> int:
         try:
             close(row.pk)
         except NotDrainedError:  # a recording has joined it meanwhile
+            continue
+        except DatabaseError:  # one slice must not hold up those of all other cameras
+            log.exception("slice %s could not be closed; the next sweep tries again", row.pk)
             continue
         closed += 1
     return closed

@@ -7,6 +7,7 @@ import io
 from datetime import timedelta
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.test import Client
@@ -54,15 +55,15 @@ def table(report_csv: str, scope: str) -> list[dict[str, str]]:
     return [r for r in csv.DictReader(io.StringIO(report_csv, newline="")) if r["scope"] == scope]
 
 
-def test_slices_are_pooled_by_stratum_and_a_review_left_half_done_is_a_sample() -> None:
+def test_slices_are_pooled_where_pi_is_alike_and_what_has_no_label_is_unknown() -> None:
     made = audit.build(TWO, 28)
-    # 5 of the 20 counted one by one; 10 × 1/5 of the half-done review; 30 × 2/4 above the band.
-    assert made.counts.tp == pytest.approx(5 + 2 + 15) and made.counts.fp == pytest.approx(60 - 22)
+    # 5 of 20 and 1 of the 5 answered, one by one; above the band 10 × 2/2 and 20 × 0/2: π differs, so they stay apart.
+    assert made.counts.tp == pytest.approx(5 + 1 + 10) and made.counts.fp == pytest.approx(60 - 16)
     # 180 × 1/18 near θ; none far below.
     assert made.counts.fn == pytest.approx(10) and made.counts.tn == pytest.approx(230 - 10)
     assert made.label_noise.value == pytest.approx(10 / 230)
-    assert made.prevalence.value == pytest.approx(32 / 290)
-    assert made.fpr.value == pytest.approx(38 / 258)
+    assert made.prevalence.value == pytest.approx(26 / 290)
+    assert made.fpr.value == pytest.approx(44 / 264)
     said = {
         line.words: (line.part.population, line.part.drawn, line.part.judged, line.unanswered) for line in made.lines
     }
@@ -72,6 +73,25 @@ def test_slices_are_pooled_by_stratum_and_a_review_left_half_done_is_a_sample() 
         "not flagged, nearest below θ": (180, 20, 18, 2),
         "not flagged, far below θ": (50, 4, 4, 0),
     }
+
+
+def test_a_busy_and_a_quiet_day_do_not_speak_for_each_other() -> None:
+    """28 days of 30 audits each; quiet days hold ten times the share of misses. Pooled, they would count too much."""
+    rng = np.random.default_rng(5)
+    covered, runs = 0, 60
+    for _ in range(runs):
+        days, truth = [], 0
+        for day in range(28):
+            n, share = (300, 0.05) if day % 7 >= 5 else (3000, 0.005)
+            missed = int(rng.binomial(n, share))
+            truth += missed
+            days.append(
+                AuditedSlice(day, {audit.NEAR: Part(n, 30, 30, int(rng.hypergeometric(missed, n - missed, 30)))})
+            )
+        noise = audit.build(days, 28).label_noise
+        total = sum(row.strata[audit.NEAR].population for row in days)
+        covered += (noise.low or 0.0) <= truth / total <= (noise.high or 1.0)
+    assert covered / runs >= 0.95 - 2 * (0.05 * 0.95 / runs) ** 0.5
 
 
 def test_the_strata_are_those_that_are_stored() -> None:

@@ -44,7 +44,13 @@ def test_promote_and_roll_back_append() -> None:
 
 
 def candidate(
-    scene: Stage, *, evaluated: bool = True, eer: float = 0.2, auc: float | None = 0.8, **gate: bool
+    scene: Stage,
+    *,
+    evaluated: bool = True,
+    eer: float = 0.2,
+    auc: float | None = 0.8,
+    low: float | None = -0.1,
+    **gate: bool,
 ) -> Round:
     """A round that waits for a decision, without the training: rows as a round leaves them."""
     base, part = scene.deployed, scene.recording.slice
@@ -59,10 +65,11 @@ def candidate(
     )  # fmt: skip
     said = {True: "Fine.", False: "It loses anomalies."}
     checks = [{"name": name, "holds": holds, "words": said[holds]} for name, holds in gate.items()]
+    figures = {"auc_roc": auc, "gates": checks, "difference": {"low": low, "high": 0.1}}
     if evaluated:
         Evaluation.objects.create(
             camera=scene.view, version=version, threshold=theta, role="candidate", round=made,
-            validation_set=scene.view.validation_sets.get(), figures={"auc_roc": auc, "gates": checks},
+            validation_set=scene.view.validation_sets.get(), figures=figures,
         )  # fmt: skip
     return made
 
@@ -128,6 +135,7 @@ def test_a_candidate_is_promoted_by_policy(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("gate", "It loses anomalies."),
         ("no auc", "does not show whether its scores rank"),
+        ("too few", "Too little data for a paired comparison"),
         ("eer", "Its equal error rate is 0.61: worse than chance."),
         ("drift", "Drift in scores"),
         ("another", "Another deployment was made since the round began."),
@@ -137,7 +145,15 @@ def test_a_candidate_is_promoted_by_policy(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_policy_promotes_nothing_that_fails_a_check(monkeypatch: pytest.MonkeyPatch, case: str, words: str) -> None:
     scene = stage(minutes=0.3)
     eer, auc = 0.61 if case == "eer" else 0.2, None if case == "no auc" else 0.8
-    made = candidate(scene, evaluated=case != "no set", eer=eer, auc=auc, finite=True, replay=case != "gate")
+    made = candidate(
+        scene,
+        evaluated=case != "no set",
+        eer=eer,
+        auc=auc,
+        finite=True,
+        replay=case != "gate",
+        low=None if case == "too few" else -0.1,
+    )
     if case == "another":
         deploy.roll_back(scene.view.pk, Deployment.objects.get(camera=scene.view, ordinal=0).pk, None, "")
     deployed = scene.deployed
