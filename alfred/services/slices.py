@@ -91,8 +91,8 @@ def to_train(camera: Camera) -> Slice | None:
     """What a round launched now trains on, by whomever: the newest untrained slice.
 
     Where every slice has its round it is the oldest one that is closed, once it is reviewed: none is passed over
-    because a later one was ready first. Where false alarms start rounds it is the newest reviewed one; those confirmed in the
-    slices between come along as late labels.
+    because a later one was ready first. Where false alarms start rounds it is the newest reviewed one; those confirmed
+    in the slices between come along as late labels.
     """
     rows = untrained(camera)
     if camera.round_policy == Camera.RoundPolicy.EVERY_SLICE:
