@@ -117,7 +117,14 @@ def _one_thread() -> None:
 
 def _run(part: Part, out: Path, lines: Any) -> Row:
     state = out / "state" / f"{part.name}-{part.digest}"
-    row = run_camera(part.camera, part.plan, state, lambda done, total: lines.put((part.name, done, total)))
+    parent = os.getppid()
+
+    def report(done: int, total: int) -> None:
+        if os.getppid() != parent:  # killed: whoever runs the command again works in the same folder
+            os._exit(1)
+        lines.put((part.name, done, total))
+
+    row = run_camera(part.camera, part.plan, state, report)
     path = _path(part, out)
     path.parent.mkdir(parents=True, exist_ok=True)
     made = path.with_suffix(".writing")
