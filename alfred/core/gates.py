@@ -77,8 +77,3 @@ def _replay_words(replayed: Replayed) -> tuple[str, str]:
         f"{replayed.found} newly are; a net loss of up to {replayed.allowed:g} passes."
     )
     return said, said
-
-
-def held(figures: dict[str, Any]) -> bool:
-    """Whether all gates of a candidate's evaluation hold."""
-    return all(gate["holds"] for gate in figures.get("gates", []))
