@@ -265,7 +265,7 @@ def test_the_page_says_it_first_in_a_sentence_and_costs_no_more_for_many_slices(
         heading = main.index("Audit, last 28 days")
         sentence = main.index("FNR unknown: at most", heading)
         assert heading < sentence < main.index("nearest below θ") < main.rindex("Effort")
-        assert "approximation" in main and Page(html).inline_code() == []
+        assert "is not added to a quiet one" in main and Page(html).inline_code() == []
     assert spent[0] == spent[1] <= 32
     new = world.camera("New")
     world.join(cast, new)
