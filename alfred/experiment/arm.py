@@ -20,9 +20,7 @@ from alfred.core.roc import auc_pr, auc_roc, average_precision
 from alfred.detectors.base import Detector, Remembers
 from alfred.experiment.oracle import Oracle
 from alfred.experiment.slices import Slice, peak_windows
-
-FROZEN = "frozen"
-"""Beside the five: the source weights with θ calibrated once, never trained."""
+from alfred.reports.experiment.pooled import FROZEN
 
 QUANTILES = np.linspace(0, 1, 21)
 """At which shares the distribution of the flagged scores is kept, for the paper's figure 2."""

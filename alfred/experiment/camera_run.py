@@ -15,9 +15,10 @@ import numpy as np
 from alfred.core.methodologies import Methodology
 from alfred.detectors import registry
 from alfred.detectors.base import Detector
-from alfred.experiment.arm import FROZEN, Arm, Rules, Validated, validate
+from alfred.experiment.arm import Arm, Rules, Validated, validate
 from alfred.experiment.slices import Slice, Unit, footage_of, prepare
 from alfred.pose.formats.continual import ContinualCamera
+from alfred.reports.experiment.pooled import FROZEN
 
 Row = dict[str, Any]
 

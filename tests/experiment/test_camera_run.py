@@ -15,10 +15,11 @@ from alfred.core import al_light
 from alfred.core.methodologies import Label, Methodology
 from alfred.detectors import registry
 from alfred.experiment import camera_run
-from alfred.experiment.arm import FROZEN, Rules, validate
+from alfred.experiment.arm import Rules, validate
 from alfred.experiment.camera_run import Plan, run_camera
 from alfred.experiment.oracle import Oracle
 from alfred.experiment.slices import Unit, footage_of, prepare
+from alfred.reports.experiment.pooled import FROZEN
 from tests.experiment import scenes
 
 ALL = tuple(str(m) for m in Methodology)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alfred.pose.formats import alphapose, huvad, mocap
-from alfred.pose.formats.inspect import DEFAULT_FPS, _size_for
+from alfred.pose.formats.inspect import DEFAULT_FPS, size_for
 from alfred.pose.formats.labelled import BadPoses, LabelledPoses
 from alfred.pose.published import PUBLISHED_SIZE
 from alfred.pose.tracks import Poses
@@ -158,9 +158,7 @@ def camera_size(videos: Sequence[Video]) -> tuple[int, int]:
 
 def picture_size(clips: Iterable[Clip]) -> tuple[int, int]:
     """The smallest common picture size that holds all clips' joints, as for other pose files that name none."""
-    sizes = [
-        _size_for(LabelledPoses(clip.poses, None, None, None, None, clip.fps)) for clip in clips if len(clip.poses)
-    ]
+    sizes = [size_for(LabelledPoses(clip.poses, None, None, None, None, clip.fps)) for clip in clips if len(clip.poses)]
     return max(sizes, key=lambda size: size[0] * size[1], default=PUBLISHED_SIZE)
 
 

@@ -61,7 +61,7 @@ def inspect(path: Path, *, fps: float | None = None, resolution: tuple[int, int]
     poses = found.poses
     if len(poses) == 0:
         raise BadPoses(f"{path.name} holds no poses; there is nothing to add.")
-    width, height = (found.width, found.height) if found.width and found.height else _size_for(found)
+    width, height = (found.width, found.height) if found.width and found.height else size_for(found)
     words = f"{len(poses)} poses of {len(np.unique(poses.track))} tracks at {found.fps:g} fps"
     if not found.width:
         words += f"; it names no picture size, taken as {width}×{height}"
@@ -71,7 +71,7 @@ def inspect(path: Path, *, fps: float | None = None, resolution: tuple[int, int]
     return FileFacts("poses", int(width), int(height), found.fps, duration, found.labels is not None, words)
 
 
-def _size_for(found: LabelledPoses) -> tuple[int, int]:
+def size_for(found: LabelledPoses) -> tuple[int, int]:
     seen = found.poses.keypoints[found.poses.keypoints[..., 2] > 0]
     if len(seen) == 0:
         return COMMON_SIZES[2]

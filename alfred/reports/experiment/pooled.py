@@ -23,6 +23,8 @@ Key = tuple[str, Place]
 """Detector and place."""
 
 FROZEN = "frozen"
+"""The arm beside the five: the source weights with θ calibrated once, never trained."""
+
 CSC = "CSC"
 ALL = "all detectors"
 TRAINED = tuple(str(m) for m in Methodology if m is not Methodology.OFFLINE)
