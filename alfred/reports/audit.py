@@ -49,10 +49,6 @@ class Part:
         )
 
     @property
-    def is_census(self) -> bool:
-        return self.judged == self.population
-
-    @property
     def stratum(self) -> Stratum:
         return Stratum(self.population, self.judged, self.found)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from alfred.pose.formats.benchmark import Clip
 from alfred.pose.formats.continual import ContinualCamera
-from alfred.pose.tracks import Poses, from_arrays
+from alfred.pose.tracks import Poses, concatenate, from_arrays
 
 FPS = 30.0
 
@@ -31,8 +31,6 @@ def walker(track: int, start: float, seconds: float, rng: np.random.Generator, *
 
 def clip(name: str, seed: int, people: int = 4, shaking: int = 1, seconds: float = 6.0) -> Clip:
     """`people` one after another; the last `shaking` of them are anomalous."""
-    from alfred.pose.tracks import concatenate
-
     rng = np.random.default_rng(seed)
     bad = range(people - shaking, people)
     poses = concatenate([walker(i, i * (seconds + 2), seconds, rng, shakes=i in bad) for i in range(people)])
