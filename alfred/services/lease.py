@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Ln, Random
 from django.utils import timezone
 
 from alfred.models import Answer, Event, Lease, Role, User, Verdict
@@ -51,9 +51,10 @@ def next_event(user: User, camera: str = "") -> Event | None:
         return mine
     to_close = Exists(unreleased.filter(Q(event=OuterRef("pk")) | Q(user=user)))
     free = rows.exclude(Exists(held)).annotate(to_close=to_close).order_by("place")
-    for turn in [camera] if camera else _in_turn(open_events(user).exclude(Exists(held)), user):
-        of_camera = free if camera else free.filter(camera__slug=turn)
-        while event := of_camera.select_for_update(of=("self",), skip_locked=True).first():
+    free = free.select_for_update(of=("self",), skip_locked=True)
+    in_turn = free if camera else free.filter(camera=_drawn(open_events(user).exclude(Exists(held)), user))
+    for waiting_ones in (in_turn, free):  # others may hold locks on all that the drawn camera has left
+        while event := waiting_ones.first():
             try:
                 with transaction.atomic():
                     take(event, user, close=event.to_close)
@@ -63,17 +64,17 @@ def next_event(user: User, camera: str = "") -> Event | None:
     return None
 
 
-def _in_turn(free: QuerySet[Event], user: User) -> list[str]:
-    """The cameras with free events in a random order, each as likely to come first as its weight says.
+def _drawn(free: QuerySet[Event], user: User) -> Subquery:
+    """One of the cameras with free events, by lot, each as likely as its weight says; part of the one query.
 
     Lottery scheduling (Waldspurger & Weihl, OSDI 1994): a camera with a long backlog gets no more turns than one with a
     single event, so none starves, and nothing has to be remembered. Within a camera events come in the order of their
     places, which are random over all that waits: what has been answered is a random sample of what was asked.
-    Exponential variates divided by the weights, sorted, are such an order.
+    The least of exponential variates divided by the weights is such a lot.
     """
     rows = cameras_of(user).filter(Exists(free.filter(camera=OuterRef("pk"))))
-    drawn = [(random.expovariate(weight), slug) for slug, weight in rows.values_list("slug", "queue_weight")]
-    return [slug for _, slug in sorted(drawn)]
+    largest = Ln(Value(1.0) - Random()) / F("queue_weight")  # minus the variate; 1 - U lies in (0, 1]
+    return Subquery(rows.order_by(largest.desc()).values("pk")[:1])
 
 
 def take(event: Event, user: User, *, close: bool = True) -> None:
