@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,52 @@ class Replayed:
     @property
     def holds(self) -> bool:
         return self.lost - self.found <= self.allowed
+
+
+def anomalies(places: Mapping[int, tuple[int, int]], together: Iterable[Sequence[int]] = ()) -> list[list[int]]:
+    """Confirmed anomalous segments → anomalies: consecutive segments of one track, or of one event, are one.
+
+    `places` says the (track, ordinal) of each segment; `together` lists the segments of each event. An anomaly is lost
+    when none of its segments is flagged any more, so one that lasts three segments can't be lost three times.
+    """
+    first = {segment: segment for segment in places}
+
+    def of(segment: int) -> int:
+        while first[segment] != segment:
+            first[segment] = first[first[segment]]
+            segment = first[segment]
+        return segment
+
+    def join(a: int, b: int) -> None:
+        low, high = sorted((of(a), of(b)))
+        first[high] = low
+
+    at = {place: segment for segment, place in places.items()}
+    for segment, (track, ordinal) in places.items():
+        if (track, ordinal + 1) in at:
+            join(segment, at[(track, ordinal + 1)])
+    for shown in together:
+        for other in shown[1:]:
+            join(shown[0], other)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for segment in sorted(places):
+        groups[of(segment)].append(segment)
+    return list(groups.values())
+
+
+def lost_and_found(
+    then: Mapping[int, bool], now: Mapping[int, bool], groups: Iterable[Sequence[int]]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """(lost, found): the anomalies of `groups` that were flagged and are not any more, and those that newly are.
+
+    `then` and `now` say whether a segment was and is flagged; an anomaly is flagged when one of its segments is.
+    """
+    lost, found = [], []
+    for group in groups:
+        was, is_now = (any(flags[segment] for segment in group) for flags in (then, now))
+        if was != is_now:
+            (lost if was else found).append(list(group))
+    return lost, found
 
 
 def check(

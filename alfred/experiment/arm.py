@@ -19,7 +19,7 @@ from alfred.core.rates import Counts
 from alfred.core.roc import auc_pr, auc_roc, average_precision
 from alfred.detectors.base import Detector, Remembers
 from alfred.experiment.oracle import Oracle
-from alfred.experiment.slices import Slice, peak_windows
+from alfred.experiment.slices import Slice, standing_windows
 from alfred.reports.experiment.pooled import FROZEN
 
 QUANTILES = np.linspace(0, 1, 21)
@@ -186,8 +186,8 @@ class Arm:
         self.lineage += f"/{self.name}-{k}"
         before, self.in_force = self.in_force, validated
         difference = paired_difference(before.blocks, self.in_force.blocks, seed=self.seed)
-        replayed = _replay(slice_, said, flagged, self.detector, self.in_force.theta)
-        checks = gates.check(self.in_force.figures["auc_roc"], difference, self.in_force.theta, replayed)
+        seen = replayed(slice_, said, flagged, self.detector, self.in_force.theta)
+        checks = gates.check(self.in_force.figures["auc_roc"], difference, self.in_force.theta, seen)
         return found | {"gates": {gate["name"]: gate["holds"] for gate in checks}}
 
     def _learn(self, slice_: Slice, rows: npt.NDArray[np.intp], confirmed: Bools, seed: int) -> None:
@@ -213,7 +213,7 @@ class Arm:
     def _remember_band(self, slice_: Slice, of_windows: npt.NDArray[np.float32], flagged: Bools) -> None:
         if self.name != Methodology.AL_LIGHT:
             return
-        new = slice_.windows.values[peak_windows(slice_, of_windows, flagged)]
+        new = slice_.windows.values[standing_windows(slice_, of_windows, flagged)]
         old = new[:0] if self.recent is None else self.recent
         self.recent = np.concatenate([old, new])[-al_light.BUFFER :]
 
@@ -227,10 +227,10 @@ def _effort(slice_: Slice, flagged: Bools, wanted: Bools, asked: Bools) -> Row:
     return found
 
 
-def _replay(
+def replayed(
     slice_: Slice, said: npt.NDArray[np.int8], flagged: Bools, detector: Detector, theta: float
 ) -> gates.Replayed:
-    """Which segments judged anomalous would no longer be flagged, and which newly. Scores their tracks only."""
+    """Which anomalies judged so would no longer be flagged, and which newly. Scores their tracks only."""
     judged = np.unique(slice_.segment[said == Label.ANOMALY])
     if not len(judged):
         return gates.Replayed(0, 0, 0)
@@ -239,6 +239,10 @@ def _replay(
     of_windows = np.full(len(slice_.windows), -np.inf, np.float32)
     of_windows[rows] = detector.score(slice_.windows.values[rows])
     now = slice_.scores(of_windows) >= theta
-    was_flagged = np.isin(judged, slice_.segment[flagged])
-    is_flagged = np.isin(judged, slice_.segment[now])
-    return gates.Replayed(len(judged), int((was_flagged & ~is_flagged).sum()), int((~was_flagged & is_flagged).sum()))
+    rows = judged.tolist()
+    groups = gates.anomalies({row: (int(slice_.cut.track[row]), int(slice_.cut.ordinal[row])) for row in rows})
+    then, after = (
+        dict(zip(rows, np.isin(judged, slice_.segment[flags]).tolist(), strict=True)) for flags in (flagged, now)
+    )
+    lost, found = gates.lost_and_found(then, after, groups)
+    return gates.Replayed(len(groups), len(lost), len(found))

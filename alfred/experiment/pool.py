@@ -51,7 +51,7 @@ class Part:
         return hashlib.sha256(self.plan.weights.read_bytes()).hexdigest()
 
 
-EXPERIMENT = 2
+EXPERIMENT = 3
 """Raised when what a part holds changes its meaning: parts of an earlier one are then run anew."""
 
 

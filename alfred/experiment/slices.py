@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from alfred.detectors.base import Detector
 from alfred.pose.formats.benchmark import Clip
-from alfred.pose.segments import RANK, Segments, cut_segments, segment_at, segment_labels, segment_scores
+from alfred.pose.segments import Segments, cut_segments, segment_at, segment_labels, segment_scores
 from alfred.pose.tracks import Poses, concatenate
 from alfred.pose.windows import TRAINING_STRIDE, Windows, WindowSpec, iter_windows, pose_at, pose_scores
 
@@ -164,20 +164,20 @@ def _training_rows(windows: Windows, stride: int) -> Ints:
     return np.flatnonzero(nth % max(1, round(TRAINING_STRIDE / stride)) == 0)
 
 
-def peak_windows(slice_: Slice, of_windows: npt.NDArray[np.float32], items: npt.NDArray[np.bool_]) -> Ints:
+def standing_windows(slice_: Slice, of_windows: npt.NDArray[np.float32], items: npt.NDArray[np.bool_]) -> Ints:
     """For each group with an item in `items` the row of the window that stands for its score.
 
     A group is a track where poses are decided on, and a segment where segments are; in order of the time when the
-    group ends. Its window is that with the largest score, for segments the `RANK`-th largest.
+    group ends. Its window is that with the largest score, for segments that whose score is nearest to the segment's.
     """
-    rank = 1 if slice_.unit is Unit.POSE else RANK
-    group = slice_.track if slice_.unit is Unit.POSE else slice_.segment
     rows = np.flatnonzero(items[slice_.window_item])
-    of_group = group[slice_.window_item[rows]]
-    rows = rows[np.lexsort((-of_windows[rows], of_group))]
-    sorted_groups = group[slice_.window_item[rows]]
-    starts = np.flatnonzero(np.diff(sorted_groups, prepend=-1) != 0)
-    counts = np.diff(np.append(starts, len(rows)))
-    peaks = rows[starts + np.minimum(rank, counts) - 1]
-    ends = np.array([slice_.windows.centre_pts[rows[a : a + n]].max() for a, n in zip(starts, counts, strict=True)])
-    return peaks[np.argsort(ends, kind="stable")] if len(peaks) else peaks
+    of_item = slice_.window_item[rows]
+    if slice_.unit is Unit.POSE:
+        group, distance = slice_.track[of_item], -of_windows[rows].astype(np.float64)
+    else:
+        group, distance = slice_.segment[of_item], np.abs(of_windows[rows] - slice_.scores(of_windows)[of_item])
+    by_group = np.lexsort((distance, group))
+    rows, group = rows[by_group], group[by_group]
+    starts = np.flatnonzero(np.diff(group, prepend=-1) != 0)
+    ends = [slice_.windows.centre_pts[part].max() for part in np.split(rows, starts[1:]) if len(part)]
+    return rows[starts][np.argsort(ends, kind="stable")] if len(rows) else rows

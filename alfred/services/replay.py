@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Sum
 
-from alfred.core.gates import Replayed
+from alfred.core.gates import Replayed, anomalies, lost_and_found
 from alfred.core.methodologies import Label
 from alfred.detectors.base import Progress
 from alfred.models import (
@@ -131,8 +131,7 @@ def _recordings(camera: Camera, slices: Sequence[Slice]) -> list[tuple[int, int]
 
 
 def _figures(tally: _Tally, groups: list[list[int]], slices: Sequence[Slice], recordings: int) -> dict[str, Any]:
-    lost = [group for group in groups if _any(tally.then, group) and not _any(tally.now, group)]
-    found = [group for group in groups if _any(tally.now, group) and not _any(tally.then, group)]
+    lost, found = lost_and_found(tally.then, tally.now, groups)
     by_label = {way: Counter(dict.fromkeys(SAID.values(), 0)) for way in (False, True)}
     for change in tally.changes:
         by_label[change.now_flagged][SAID[change.label]] += 1
@@ -150,47 +149,12 @@ def _figures(tally: _Tally, groups: list[list[int]], slices: Sequence[Slice], re
     }
 
 
-def _any(flags: Mapping[int, bool], group: list[int]) -> bool:
-    return any(flags[segment] for segment in group)
-
-
 def _shown_together(segments: Iterable[int]) -> list[list[int]]:
     """The segments of each event that shows some of these."""
     together: dict[object, list[int]] = defaultdict(list)
     for event, segment in EventSegment.objects.filter(segment__in=list(segments)).values_list("event_id", "segment_id"):
         together[event].append(segment)
     return list(together.values())
-
-
-def anomalies(places: Mapping[int, tuple[int, int]], together: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Confirmed anomalous segments → anomalies: consecutive segments of one track, or of one event, are one.
-
-    `places` says the (track, ordinal) of each segment; `together` lists the segments of each event. An anomaly is lost
-    when none of its segments is flagged any more, so one that lasts three segments can't be lost three times.
-    """
-    first = {segment: segment for segment in places}
-
-    def of(segment: int) -> int:
-        while first[segment] != segment:
-            first[segment] = first[first[segment]]
-            segment = first[segment]
-        return segment
-
-    def join(a: int, b: int) -> None:
-        low, high = sorted((of(a), of(b)))
-        first[high] = low
-
-    at = {place: segment for segment, place in places.items()}
-    for segment, (track, ordinal) in places.items():
-        if (track, ordinal + 1) in at:
-            join(segment, at[(track, ordinal + 1)])
-    for shown in together:
-        for other in shown[1:]:
-            join(shown[0], other)
-    groups: dict[int, list[int]] = defaultdict(list)
-    for segment in sorted(places):
-        groups[of(segment)].append(segment)
-    return list(groups.values())
 
 
 def made_by(row: Round) -> tuple[DetectorVersion, Threshold]:

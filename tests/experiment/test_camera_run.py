@@ -14,11 +14,11 @@ import pytest
 from alfred.core import al_light
 from alfred.core.methodologies import Label, Methodology
 from alfred.detectors import registry
-from alfred.experiment import camera_run
+from alfred.experiment import arm, camera_run
 from alfred.experiment.arm import Rules, validate
 from alfred.experiment.camera_run import Plan, run_camera
 from alfred.experiment.oracle import Oracle
-from alfred.experiment.slices import Unit, footage_of, prepare
+from alfred.experiment.slices import Unit, footage_of, prepare, standing_windows
 from alfred.reports.experiment.pooled import FROZEN
 from tests.experiment import scenes
 
@@ -145,6 +145,35 @@ def test_an_oracle_errs_by_segment_keeps_to_its_budget_and_sees_alerts_where_ask
     asked = Oracle(budget=3).within_budget(slice_, everything, seed=1)
     assert len(np.unique(slice_.segment[asked])) == 3
     assert np.array_equal(Oracle().within_budget(slice_, everything, seed=1), everything)
+
+
+@pytest.mark.parametrize("unit", list(Unit))
+def test_one_window_stands_for_each_flagged_group_and_has_its_score(weights: Path, unit: Unit) -> None:
+    detector = registry.create("memory")
+    detector.load(weights)
+    slice_ = prepare(footage_of([scenes.clip("x", 5)]), detector.window, unit, stride=1)
+    of_windows = slice_.score(detector)
+    scores = slice_.scores(of_windows)
+    flagged = scores >= np.nanmedian(scores)
+    found = standing_windows(slice_, of_windows, flagged)
+    group = slice_.track if unit is Unit.POSE else slice_.segment
+    expected = [np.nanmax(np.where(flagged & (group == g), scores, np.nan)) for g in np.unique(group[flagged])]
+    assert sorted(of_windows[found].tolist()) == pytest.approx(sorted(expected))
+    assert len(standing_windows(slice_, of_windows, np.zeros_like(flagged))) == 0
+
+
+def test_replay_counts_anomalies_not_segments(weights: Path) -> None:
+    """Two segments that follow each other in a track are one anomaly, as in the product."""
+    detector = registry.create("memory")
+    detector.load(weights)
+    slice_ = prepare(footage_of([scenes.clip("x", 5)]), detector.window, Unit.SEGMENT, stride=3)
+    said = np.full(len(slice_), Label.ANOMALY, np.int8)
+    nothing = np.zeros(len(slice_), bool)
+    lax, strict = (arm.replayed(slice_, said, nothing, detector, theta) for theta in (-np.inf, np.inf))
+    people = len(np.unique(slice_.track))
+    assert (lax.confirmed, lax.lost, lax.found) == (people, 0, people)
+    assert (strict.confirmed, strict.lost, strict.found) == (people, 0, 0)
+    assert len(slice_) == 2 * people
 
 
 def test_a_diverged_training_is_told_and_the_deployed_version_goes_on(

@@ -30,22 +30,6 @@ from tests import world
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize(
-    ("places", "together", "expected"),
-    [
-        ({1: (7, 0), 2: (7, 1), 3: (7, 3)}, [], [[1, 2], [3]]),  # a gap of one segment parts them
-        ({1: (7, 0), 2: (8, 0), 3: (9, 5)}, [[1, 2]], [[1, 2], [3]]),  # two people, one event
-        ({1: (7, 0), 2: (7, 1), 3: (8, 1), 4: (8, 2)}, [[2, 3]], [[1, 2, 3, 4]]),  # both, in a chain
-        ({5: (7, 1), 9: (7, 0)}, [[5], [9]], [[5, 9]]),  # whatever the order of ids
-        ({}, [], []),
-    ],
-)
-def test_segments_of_one_anomaly(
-    places: dict[int, tuple[int, int]], together: list[list[int]], expected: list[list[int]]
-) -> None:
-    assert replay.anomalies(places, together) == expected
-
-
 @pytest.fixture
 def view() -> Camera:
     """Two closed slices of two recordings each; events answered by ground truth, one as unsure."""
