@@ -70,7 +70,8 @@ def lost_and_found(
 
     `then` and `now` say whether a segment was and is flagged; an anomaly is flagged when one of its segments is.
     """
-    lost, found = [], []
+    lost: list[list[int]] = []
+    found: list[list[int]] = []
     for group in groups:
         was, is_now = (any(flags[segment] for segment in group) for flags in (then, now))
         if was != is_now:
