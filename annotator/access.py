@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
+from django.core.validators import slug_re
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 
@@ -23,6 +24,14 @@ def person(request: HttpRequest) -> User:
 def camera_for(request: HttpRequest, slug: str, *roles: Role) -> Camera:
     """The camera, if this person holds one of `roles` on it (any role when none is named)."""
     return get_object_or_404(cameras_of(person(request), *roles), slug=slug)
+
+
+def chosen_camera(request: HttpRequest) -> str:
+    """Slug of the camera the person narrowed the page to, or "". It filters what is theirs; it opens nothing."""
+    slug = request.GET.get("camera") or request.POST.get("camera") or ""
+    if slug and not slug_re.fullmatch(slug):
+        raise Http404
+    return slug
 
 
 def recording_for(request: HttpRequest, pk: int) -> Recording:

@@ -4,7 +4,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView
 from django.urls import path
 
-from annotator.views import cameras, home, progress, recordings, reports, review, rounds
+from annotator.views import alerts, cameras, home, progress, recordings, reports, review, rounds
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -21,6 +21,9 @@ urlpatterns = [
     path("review/events/<uuid:pk>/verdict/", review.verdict, name="verdict"),
     path("review/events/<uuid:pk>/poses.json", review.poses, name="event-poses"),
     path("review/events/<uuid:pk>/video.mp4", review.video, name="event-video"),
+    # alerts
+    path("alerts/", alerts.page, name="alerts"),
+    path("alerts/<int:pk>/judge/", alerts.judge, name="alert-judge"),
     # cameras
     path("cameras/", cameras.index, name="cameras"),
     path("cameras/add/", cameras.add, name="camera-add"),

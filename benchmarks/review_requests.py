@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
 import time
-from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 
-from alfred.embedded.postgres import Postgres
+from benchmarks.database import database
 
 BUDGET = "next event ≤ 8 queries and p95 ≤ 50 ms, verdict p95 ≤ 80 ms"
 EVENTS = 100_000
@@ -21,39 +17,15 @@ REQUESTS = 200
 
 def run() -> tuple[dict[str, float | str], bool]:
     """One annotator against a queue of 100 000 open events on 20 cameras; requests go through the whole web stack."""
-    state = Path(tempfile.mkdtemp(prefix="alfred-bench-"))
-    state.chmod(0o711)
-    server = Postgres(state / "postgres")
-    server.start()
-    try:
-        server.create_database("bench")
-        os.environ |= {
-            "DATABASE_URL": server.dsn("bench"),
-            "CELERY_BROKER_URL": "redis+socket:///nowhere/valkey.sock",
-            "ALFRED_STATE_DIR": str(state),
-            "ALFRED_SECRET_KEY": "bench",
-            "ALFRED_TESTING": "1",
-            "DJANGO_SETTINGS_MODULE": "alfred.settings",
-        }
+    with database():
         return _measure()
-    finally:
-        from django.db import connections
-
-        connections.close_all()
-        server.stop()
-        shutil.rmtree(state, ignore_errors=True)
 
 
 def _measure() -> tuple[dict[str, float | str], bool]:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
 
-    call_command("migrate", verbosity=0)
     user = _fill(connection)
     client = Client(SERVER_NAME="localhost")
     client.force_login(user)

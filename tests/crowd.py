@@ -67,6 +67,7 @@ def seen(
     x: npt.ArrayLike = 640.0,
     y: npt.ArrayLike = 360.0,
     height: npt.ArrayLike = 160.0,
+    confidence: npt.ArrayLike = 0.8,
     purpose: str = "stream",
 ) -> list[Segment]:
     """A recording of one person a score, `each` with so many segments of that score; scored by what is in force."""
@@ -83,12 +84,12 @@ def seen(
         Track(camera=view, extraction=extraction, number=i, start_pts=0, end_pts=4.0 * each, n_poses=60)
         for i in range(n)
     )
-    place = [np.broadcast_to(np.asarray(v, np.float64), (n,)).tolist() for v in (x, y, height)]
+    place = [np.broadcast_to(np.asarray(v, np.float64), (n,)).tolist() for v in (x, y, height, confidence)]
     made = Segment.objects.bulk_create(
         Segment(
             camera=view, track=track, ordinal=k, recording=recording, slice=piece, start_pts=4.0 * k,
             end_pts=4.0 * k + 4, start_at=at + timedelta(seconds=4 * k), end_at=at + timedelta(seconds=4 * k + 4),
-            block=0, n_poses=60, x=place[0][i], y=place[1][i], person_height=place[2][i],
+            block=0, n_poses=60, x=place[0][i], y=place[1][i], person_height=place[2][i], confidence=place[3][i],
         )
         for i, track in enumerate(tracks)
         for k in range(each)

@@ -9,6 +9,7 @@ from alfred.models.poses import PoseExtraction, PoseTruth, Segment, SegmentTruth
 from alfred.models.review import Answer, AuditStratum, BandStart, Candidate, Event, EventSegment, Lane, Lease, Verdict
 from alfred.models.rounds import (
     Drift,
+    DriftReference,
     Evaluation,
     LabelSnapshot,
     Replay,
@@ -31,6 +32,7 @@ __all__ = [
     "Deployment",
     "DetectorVersion",
     "Drift",
+    "DriftReference",
     "Evaluation",
     "Event",
     "EventSegment",

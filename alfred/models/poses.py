@@ -62,6 +62,7 @@ class Segment(models.Model):
     x = models.FloatField(help_text="mean centre, px")
     y = models.FloatField(help_text="mean centre, px")
     person_height = models.FloatField(help_text="mean height of the person, px")
+    confidence = models.FloatField(null=True, help_text="mean confidence of the keypoints; null before it was stored")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["track", "ordinal"], name="a_segment_ordinal_once")]

@@ -149,6 +149,18 @@ class ReplayChange(models.Model):
         indexes = [models.Index(fields=["replay", "label", "now_flagged"], name="replay_change")]
 
 
+class DriftReference(models.Model):
+    """The validation period by the scores of a later version: what its stream is compared with. Append-only."""
+
+    deployment = models.ForeignKey("alfred.Deployment", on_delete=models.PROTECT)
+    validation_set = models.ForeignKey(ValidationSet, on_delete=models.PROTECT)
+    values = models.JSONField(help_text="score by segment, of a sample of the period")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["deployment", "validation_set"], name="a_drift_reference_once")]
+
+
 class Drift(models.Model):
     """How far a closed slice is from the validation period: population stability index by quantity. Append-only."""
 

@@ -38,7 +38,10 @@ class SegmentScore(models.Model):
     peak_pts = models.FloatField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["slice", "flagged"], name="score_slice_flagged")]
+        indexes = [
+            models.Index(fields=["slice", "flagged"], name="score_slice_flagged"),
+            models.Index(fields=["-id"], condition=models.Q(flagged=True), name="score_flagged_newest"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(value__isnull=False) | models.Q(flagged=False),

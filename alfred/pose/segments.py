@@ -34,6 +34,7 @@ class Segments:
     n_poses       (n,)        int64    how many poses it has
     centre        (n, 2)      float32  mean centre of its boxes, px
     height        (n,)        float32  mean height of its boxes, px
+    confidence    (n,)        float32  mean confidence of its keypoints, 0..1
     pose_segment  (n_poses,)  int64    for every pose the row of its segment
     """
 
@@ -46,6 +47,7 @@ class Segments:
     n_poses: npt.NDArray[np.int64]
     centre: npt.NDArray[np.float32]
     height: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
     pose_segment: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -84,7 +86,7 @@ def cut_segments(poses: Poses, seconds: float = SEGMENT_SECONDS, min_rest: float
     count = np.diff(np.append(starts, len(order)))
     first = order[starts].astype(np.int64)
     last = order[starts + count - 1].astype(np.int64)
-    centre, height = _places(poses.bbox, pose_segment, count)
+    centre, height, confidence = _means(poses, pose_segment, count)
     return Segments(
         track=track[starts],
         ordinal=ordinal_sorted[starts].astype(np.int32),
@@ -95,6 +97,7 @@ def cut_segments(poses: Poses, seconds: float = SEGMENT_SECONDS, min_rest: float
         n_poses=count.astype(np.int64),
         centre=centre,
         height=height,
+        confidence=confidence,
         pose_segment=pose_segment,
     )
 
@@ -116,17 +119,18 @@ def _ordinals(
     return np.minimum(ordinal, last[row])
 
 
-def _places(
-    bbox: npt.NDArray[np.float32], pose_segment: npt.NDArray[np.int64], count: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Mean box centre (n, 2) and mean box height (n,) of each segment, px."""
+def _means(
+    poses: Poses, pose_segment: npt.NDArray[np.int64], count: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean box centre (n, 2) px, box height (n,) px and keypoint confidence (n,) of each segment."""
 
     def mean(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         sums = np.bincount(pose_segment, weights=values, minlength=len(count))
         return (sums / count).astype(np.float32)
 
+    bbox = poses.bbox
     centre = np.stack([mean(bbox[:, axis] + bbox[:, axis + 2] / 2) for axis in (0, 1)], axis=1)
-    return centre, mean(bbox[:, 3])
+    return centre, mean(bbox[:, 3]), mean(poses.keypoints[:, :, 2].mean(axis=1))
 
 
 def segment_at(cut: Segments, track: npt.NDArray[np.int32], pts: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:

@@ -12,16 +12,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import Count
 
 from alfred.core import drift as core
-from alfred.models import Camera, Drift, Segment, Slice, ValidationMember, ValidationSet
-from alfred.services import build_validation
+from alfred.models import Camera, Drift, Segment, Slice, ValidationSet
+from alfred.services import build_validation, drift_reference
 
 Floats = npt.NDArray[np.float64]
-
-REFERENCE_TRACKS = 150
-"""People that the stream after an imported set must show before later slices are compared with it."""
 
 POOLED = 7
 """Where a slice has too few people for a figure, it is measured with up to so many unmeasured ones before it."""
@@ -32,14 +28,21 @@ MOST = 50_000
 NEWEST = 60
 """How many measured slices back the present drift is looked for."""
 
-WORDS = {"score": "scores", "height": "people's height", "x": "place, sideways", "y": "place, up and down"}
-"""What is measured, for people. Confidence is not among it: segments don't store theirs."""
+WORDS = {
+    "score": "scores",
+    "height": "people's height",
+    "x": "place, sideways",
+    "y": "place, up and down",
+    "confidence": "confidence of the poses",
+}
+"""What is measured, for people."""
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """Segments of one side, arrays (n,): quantities by name, tracks, versions that scored them, local time."""
+    """Segments of one side, arrays (n,): ids, quantities by name, tracks, versions that scored them, local time."""
 
+    segment: npt.NDArray[np.int64]
     quantities: dict[str, Floats]
     track: npt.NDArray[np.int64]
     version: npt.NDArray[np.int64]
@@ -56,14 +59,14 @@ def measure(row: Slice) -> Drift | None:
     present = build_validation.frozen_set(row.camera_id)
     if present is None:
         return None
-    period = _period(present)
+    period = drift_reference.period(present)
     if not period or row.pk in period or not Segment.objects.filter(slice=row).exists():
         return None
     reference = _seen(row.camera, period)
-    values = _compare(reference, _seen(row.camera, [row.pk]))
+    values = _compare(present, reference, _seen(row.camera, [row.pk]))
     if all(value is None for value in values.values()):
         pooled = _unmeasured_before(row, present, period)
-        values = _compare(reference, _seen(row.camera, [*pooled, row.pk])) if pooled else values
+        values = _compare(present, reference, _seen(row.camera, [*pooled, row.pk])) if pooled else values
     rounded = {name: None if value is None else round(value, 4) for name, value in values.items()}
     return Drift.objects.get_or_create(slice=row, defaults={"validation_set": present, "values": rounded})[0]
 
@@ -89,24 +92,6 @@ def sentence(found: core.Drift) -> str:
         f"Drift in {listed} against the validation period, on {found.days} slices in a row (PSI {worst:.2f})."
         " Has the camera moved?"
     )
-
-
-def _period(present: ValidationSet) -> list[int]:
-    """The slices of the validation period, by id; empty while there are not enough."""
-    drawn = present.members.filter(origin=ValidationMember.Origin.WARMUP, segment__slice__isnull=False)
-    own = list(drawn.order_by().values_list("segment__slice_id", flat=True).distinct())
-    if own:
-        return own
-    after = Slice.objects.filter(camera=present.camera_id, closed_at__gt=present.frozen_at)
-    period, people = [], 0
-    for pk, tracks in (
-        after.annotate(n=Count("segments__track", distinct=True)).order_by("ordinal").values_list("pk", "n")
-    ):
-        if people >= REFERENCE_TRACKS:
-            break
-        period.append(pk)
-        people += tracks
-    return period
 
 
 def _unmeasured_before(row: Slice, present: ValidationSet, period: Collection[int]) -> list[int]:
@@ -136,16 +121,19 @@ def _seen(camera: Camera, slice_ids: Collection[int]) -> _Seen:
             "recording__clock_known",
             "score__value",
             "score__deployment__version_id",
+            "id",
+            "confidence",
         )[:MOST]
     )
     zone = ZoneInfo(camera.time_zone)
     local = [row[1].astimezone(zone) for row in rows]
-    numbers = np.array([[_or_nan(v) for v in (*row[2:7], row[8])] for row in rows], np.float64).reshape(-1, 6)
-    x, y, height, wide, high, score = numbers.T
+    numbers = np.array([[_or_nan(v) for v in (*row[2:7], row[8], row[11])] for row in rows]).reshape(-1, 7)
+    x, y, height, wide, high, score, confidence = numbers.T
     # A picture whose size is not known (0) has no shares.
     wide, high = (np.where(size > 0, size, np.nan) for size in (wide, high))
     return _Seen(
-        {"score": score, "height": height / high, "x": x / wide, "y": y / high},
+        np.array([row[10] for row in rows], np.int64),
+        {"score": score, "height": height / high, "x": x / wide, "y": y / high, "confidence": confidence},
         np.array([row[0] for row in rows], np.int64),
         np.array([row[9] or 0 for row in rows], np.int64),
         np.array([at.hour for at in local], np.int64),
@@ -158,17 +146,17 @@ def _or_nan(value: float | None) -> float:
     return np.nan if value is None else float(value)
 
 
-def _compare(reference: _Seen, current: _Seen) -> dict[str, float | None]:
+def _compare(present: ValidationSet, reference: _Seen, current: _Seen) -> dict[str, float | None]:
     """PSI of each quantity; by hour and weekday where the clocks of both sides are known."""
     if not len(reference) or not len(current):
         return dict.fromkeys(WORDS)
     weights: tuple[Floats | None, Floats | None] = (None, None)
     if reference.clock_known and current.clock_known:
         weights = core.same_hours(reference.hour, reference.weekday, current.hour, current.weekday)
-    shared = _scored_alike(reference, current)
+    then, now = _scores_alike(present, reference, current)
     return core.drift(
-        reference.quantities | {"score": np.where(shared[0], reference.quantities["score"], np.nan)},
-        current.quantities | {"score": np.where(shared[1], current.quantities["score"], np.nan)},
+        reference.quantities | {"score": then},
+        current.quantities | {"score": now},
         reference_tracks=reference.track,
         current_tracks=current.track,
         reference_weights=weights[0],
@@ -176,10 +164,17 @@ def _compare(reference: _Seen, current: _Seen) -> dict[str, float | None]:
     )
 
 
-def _scored_alike(reference: _Seen, current: _Seen) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which segments were scored by the version that scored most of the current ones: others' scores don't compare."""
+def _scores_alike(present: ValidationSet, reference: _Seen, current: _Seen) -> tuple[Floats, Floats]:
+    """Scores of both sides by the version that scored most of the current side; NaN where it gave none.
+
+    Others' scores don't compare. A version that came after the period has scored a sample of it (`drift_reference`).
+    """
     scored = current.version[current.version > 0]
     if not len(scored):
-        return np.zeros(len(reference), bool), np.zeros(len(current), bool)
-    version = np.bincount(scored).argmax()
-    return reference.version == version, current.version == version
+        return np.full(len(reference), np.nan), np.full(len(current), np.nan)
+    version = int(np.bincount(scored).argmax())
+    then = np.where(reference.version == version, reference.quantities["score"], np.nan)
+    if np.isnan(then).all():
+        anew = drift_reference.values(present, version)
+        then = np.array([anew.get(segment, np.nan) for segment in reference.segment.tolist()])
+    return then, np.where(current.version == version, current.quantities["score"], np.nan)

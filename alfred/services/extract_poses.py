@@ -192,6 +192,7 @@ def _segment_rows(
             x=float(segments.centre[i, 0]),
             y=float(segments.centre[i, 1]),
             person_height=float(segments.height[i]),
+            confidence=float(segments.confidence[i]),
         )
         for i in range(len(segments))
     ]

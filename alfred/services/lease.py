@@ -10,7 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Ln, Random
 from django.utils import timezone
 
-from alfred.models import Answer, Event, Lease, Role, User, Verdict
+from alfred.models import Answer, Event, Lane, Lease, Role, User, Verdict
 from alfred.models.people import cameras_of
 
 COUNT_UP_TO = 1000
@@ -23,6 +23,7 @@ def open_events(user: User, camera: str = "") -> QuerySet[Event]:
     """
     skipped = Verdict.objects.filter(event=OuterRef("pk"), user=user, answer=Answer.SKIP, superseded_by__isnull=True)
     rows = Event.objects.filter(state__in=Event.WAITING, camera__in=cameras_of(user)).exclude(Exists(skipped))
+    rows = rows.exclude(lane=Lane.ALERT)  # a view of its own, not a queue
     rows = rows.filter(Q(state=Event.State.OPEN) | Q(camera__in=cameras_of(user, Role.SUPERVISOR)))
     return rows.filter(camera__slug=camera) if camera else rows
 

@@ -18,7 +18,7 @@ from alfred.pose.formats.parquet import read_poses
 from alfred.pose.segments import SegmentScores, cut_segments, segment_scores
 from alfred.pose.tracks import Poses
 from alfred.pose.windows import WindowSpec, median_fps, slowest_fps
-from alfred.services import band, open_review
+from alfred.services import band, drift_reference, open_review
 from alfred.services.deploy import deploy_source
 from alfred.services.jobs import BadInputError, JobContext, NotYet
 from alfred.services.load_detector import load
@@ -36,6 +36,7 @@ def run(context: JobContext, recording_id: int) -> None:
     poses = read_poses(artifacts().path(extraction.artifact))
     deployment = _deployment(recording, poses)
     _carry_band_over(recording.camera, deployment)
+    _score_drift_reference(recording.camera, deployment)
     values, note = score_with(deployment, poses, recording, context)
     segments = cut_segments(poses)
     per_segment = segment_scores(values, segments.pose_segment, len(segments))
@@ -79,6 +80,12 @@ def _carry_band_over(camera: Camera, deployment: Deployment) -> None:
     if segments:
         values = segment_values(load(deployment.version), segments)
         band.carry_over(deployment, [values[segment.pk] for segment in segments if segment.pk in values])
+
+
+def _score_drift_reference(camera: Camera, deployment: Deployment) -> None:
+    segments = drift_reference.to_score(camera, deployment)
+    if segments:
+        drift_reference.store(camera, deployment, segment_values(load(deployment.version), segments))
 
 
 def score_with(

@@ -129,11 +129,10 @@ def membership(row: Round, slices: Sequence[Slice]) -> Membership:
     """
     said = dict(SnapshotLabel.objects.filter(snapshot__round=row).values_list("segment_id", "label"))
     members = ValidationMember.objects.filter(segment__camera=row.camera)
-    held_out = set(members.values_list("segment__track_id", flat=True))
-    asked = _asked_in_warm_up(row.camera)
-    parts = [_of_slice(row, part, said, held_out, asked) for part in slices]
+    held_out = set(members.values_list("segment__track_id", flat=True)) | _asked_in_warm_up(row.camera)
+    parts = [_of_slice(row, part, said, held_out) for part in slices]
     for part, late in late_slices(row).items():
-        segments, reasons_of = _of_slice(row, part, _ever_frozen(part) | said, held_out, asked)
+        segments, reasons_of = _of_slice(row, part, _ever_frozen(part) | said, held_out)
         mine = [i for i, segment in enumerate(segments) if segment in late]
         parts.append(([segments[i] for i in mine], reasons_of[mine]))
     reasons = [reasons for _, reasons in parts]
@@ -152,7 +151,7 @@ def _ever_frozen(part: Slice) -> dict[int, int]:
 
 
 def _of_slice(
-    row: Round, part: Slice, said: dict[int, int], held_out: set[int], asked: set[int]
+    row: Round, part: Slice, said: dict[int, int], held_out: set[int]
 ) -> tuple[list[int], npt.NDArray[np.uint8]]:
     """Segments and reasons of one slice. Neighbours outside the slice are seen, not decided on."""
     segments = list(_rows(part).select_related("track", "recording", "score").order_by("id"))
@@ -160,15 +159,14 @@ def _of_slice(
     first = next((s.recording for s in segments if s.recording.height), None)
     aspect = first.width / first.height if first and first.width else 16 / 9
     _, reasons = who_trains(Methodology(row.methodology), facts, aspect=aspect)
-    for i, segment in enumerate(segments):
-        if segment.track_id in asked and Reason(int(reasons[i])).trains:
-            reasons[i] = Reason.VALIDATION
     mine = [i for i, s in enumerate(segments) if s.slice_id == part.pk]
     return [segments[i].pk for i in mine], reasons[mine]
 
 
 def _asked_in_warm_up(camera: Camera) -> set[int]:
-    """While the validation set is in the making, tracks asked about in warm-up may become its members: none trains."""
+    """While the validation set is in the making, tracks asked about in warm-up may become its members: neither they nor
+    those beside them train.
+    """
     if not build_validation.warming_up(camera.pk):
         return set()
     drawn = build_validation.drawn(camera.pk).filter(asked=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.core.validators import slug_re
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
@@ -14,13 +13,13 @@ from django_htmx.http import reswap, trigger_client_event
 from alfred.models import Answer, Event
 from alfred.models.people import cameras_of
 from alfred.services import lease, pose_window, record_verdict
-from annotator.access import camera_for, event_for, person
+from annotator.access import camera_for, chosen_camera, event_for, person
 from annotator.forms import VerdictForm
 from annotator.media import file_response
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    camera = _chosen(request)
+    camera = chosen_camera(request)
     if camera:
         camera_for(request, camera)
     return render(request, "annotator/review.html", _next(request, camera) | {"cameras": cameras_of(person(request))})
@@ -28,7 +27,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def next_fragment(request: HttpRequest) -> HttpResponse:
-    return render(request, "annotator/partials/_event.html", _next(request, _chosen(request)))
+    return render(request, "annotator/partials/_event.html", _next(request, chosen_camera(request)))
 
 
 @require_POST
@@ -58,7 +57,7 @@ def undo(request: HttpRequest) -> HttpResponse:
     except record_verdict.NothingToUndo as error:
         response = HttpResponse(status=200)
         return reswap(trigger_client_event(response, "alfred:say", {"text": str(error)}), "none")
-    shown = _shown(request, event, _chosen(request)) | {"taken_back": taken_back}
+    shown = _shown(request, event, chosen_camera(request)) | {"taken_back": taken_back}
     return render(request, "annotator/partials/_event.html", shown)
 
 
@@ -85,14 +84,6 @@ def video(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     if file is None:
         raise Http404
     return file_response(request, file, "video/mp4")
-
-
-def _chosen(request: HttpRequest) -> str:
-    """Slug of the camera the person narrowed the queue to, or "". It filters what is theirs; it opens nothing."""
-    slug = request.GET.get("camera") or request.POST.get("camera") or ""
-    if slug and not slug_re.fullmatch(slug):
-        raise Http404
-    return slug
 
 
 def _next(request: HttpRequest, camera: str) -> dict[str, Any]:

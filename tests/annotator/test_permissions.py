@@ -16,7 +16,7 @@ from django.forms.models import model_to_dict
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from alfred.models import Camera, Deployment, Event, Membership, Round, User, Verdict
+from alfred.models import Camera, Deployment, Event, Membership, Round, Segment, User, Verdict
 from alfred.services import add_camera
 from tests import world
 from tests.annotator import stage
@@ -51,6 +51,10 @@ def _recording(where: Scene) -> dict[str, Any]:
     return {"pk": where.recording.pk}
 
 
+def _flagged(where: Scene) -> dict[str, Any]:
+    return {"pk": Segment.objects.filter(camera=where.camera, score__flagged=True)[0].pk}
+
+
 def _round(where: Scene) -> dict[str, Any]:
     return {"pk": where.round.pk}
 
@@ -75,6 +79,8 @@ ROUTES = {
     "review-undo": Route("outsider", 200, "post"),
     "review-heartbeat": Route("outsider", 200, "post"),
     "review-release": Route("outsider", 204, "post"),
+    "alerts": Route("outsider", 200),
+    "alert-judge": Route("annotator", 302, "post", _flagged),
     "cameras": Route("outsider", 200),
     "camera-add": Route("admin", 200),
     "verdict": Route("annotator", 201, "post", _event, lambda w: {"answer": "normal", "key": uuid4()}),

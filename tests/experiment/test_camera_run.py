@@ -14,8 +14,8 @@ import pytest
 from alfred.core import al_light
 from alfred.core.methodologies import Label, Methodology
 from alfred.detectors import registry
-from alfred.experiment import arm, camera_run
-from alfred.experiment.arm import Rules, validate
+from alfred.experiment import camera_run
+from alfred.experiment.arm import Rules, replayed, validate
 from alfred.experiment.camera_run import Plan, run_camera
 from alfred.experiment.oracle import Oracle
 from alfred.experiment.slices import Unit, footage_of, prepare, standing_windows
@@ -169,7 +169,7 @@ def test_replay_counts_anomalies_not_segments(weights: Path) -> None:
     slice_ = prepare(footage_of([scenes.clip("x", 5)]), detector.window, Unit.SEGMENT, stride=3)
     said = np.full(len(slice_), Label.ANOMALY, np.int8)
     nothing = np.zeros(len(slice_), bool)
-    lax, strict = (arm.replayed(slice_, said, nothing, detector, theta) for theta in (-np.inf, np.inf))
+    lax, strict = (replayed(slice_, said, nothing, detector, theta) for theta in (-np.inf, np.inf))
     people = len(np.unique(slice_.track))
     assert (lax.confirmed, lax.lost, lax.found) == (people, 0, people)
     assert (strict.confirmed, strict.lost, strict.found) == (people, 0, 0)

@@ -12,7 +12,9 @@ def poses_at(times: dict[int, list[float]]) -> Poses:
     track = np.concatenate([[t] * len(at) for t, at in times.items()])
     pts = np.concatenate([np.asarray(at, float) for at in times.values()])
     bbox = np.stack([100 * track + pts, np.zeros(len(pts)), np.full(len(pts), 10), np.full(len(pts), 20)], 1)
-    return from_arrays(track, np.round(pts * 100), pts, np.zeros((len(pts), 17, 3)), bbox, np.ones(len(pts)))
+    keypoints = np.zeros((len(pts), 17, 3))
+    keypoints[:, :, 2] = track[:, None] / 10
+    return from_arrays(track, np.round(pts * 100), pts, keypoints, bbox, np.ones(len(pts)))
 
 
 def every(step: float, start: float, end: float) -> list[float]:
@@ -30,6 +32,7 @@ def test_a_track_is_cut_every_four_seconds_from_its_own_start() -> None:
     assert list(segments.n_poses) == [21, 40, 40, 36]
     assert segments.centre[1] == pytest.approx([700 + 4.95 + 5, 10])
     assert segments.height == pytest.approx([20] * 4)
+    assert segments.confidence == pytest.approx([0.2, 0.7, 0.7, 0.7])
 
 
 @pytest.mark.parametrize("rest, count", [(0.0, 2), (0.9, 2), (1.0, 3), (1.5, 3)])

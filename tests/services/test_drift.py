@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from alfred.models import Camera, Drift, Segment, Slice
-from alfred.services import drift, slices
+from alfred.services import drift, drift_reference, slices
 from tests import crowd
 
 pytestmark = pytest.mark.django_db
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.django_db
 def passers_by(view: Camera, row: Slice, rng: np.random.Generator, people: int = 120, **where: Any) -> list[Segment]:
     """People on a path through the picture, two segments each; `where` moves the path."""
     aside, closer, louder = where.pop("aside", 0.0), where.pop("closer", 1.0), where.pop("louder", 0.0)
+    blurred = where.pop("blurred", 0.0)
     along = rng.normal(0, 1, people)
     return crowd.seen(
         view,
@@ -28,6 +29,7 @@ def passers_by(view: Camera, row: Slice, rng: np.random.Generator, people: int =
         x=600 + 150 * along + aside,
         y=400 + 60 * along + rng.normal(0, 15, people),
         height=closer * rng.normal(160, 15, people),
+        confidence=rng.normal(0.8 - blurred, 0.05, people),
         **where,
     )
 
@@ -56,7 +58,7 @@ def test_thirty_quiet_days_give_no_alarm_and_a_camera_pushed_aside_is_found_with
     view = warmed_up(rng)
     for day in range(1, 31):
         values = closed(view, day, rng)
-        assert None not in values.values() and set(values) == {"score", "height", "x", "y"}
+        assert None not in values.values() and set(values) == {"score", "height", "x", "y", "confidence"}
         assert drift.stands(view.pk) is None, f"day {day}: {values}"
     # One day of two slices after the push.
     morning = closed(view, 31, rng, aside=250)
@@ -85,6 +87,25 @@ def test_scores_are_compared_only_where_one_version_gave_both() -> None:
     assert promoted["score"] is None and promoted["height"] > 0.25
 
 
+def test_a_version_that_came_later_is_compared_with_its_own_scores_of_the_period() -> None:
+    rng = np.random.default_rng(12)
+    view = warmed_up(rng)
+    later = crowd.deployed(view, label="v1")
+    sample = drift_reference.to_score(view, later)
+    assert len(sample) == len({s.track_id for s in sample}) == drift_reference.TRACKS
+    drift_reference.store(view, later, {s.pk: float(v) for s, v in zip(sample, rng.normal(0.3, 0.2, 150), strict=True)})
+    assert drift_reference.to_score(view, later) == []
+    quiet, louder = closed(view, 1, rng), closed(view, 2, rng, louder=0.4)
+    assert quiet["score"] is not None and quiet["score"] < 0.25 < (louder["score"] or 0)
+
+
+def test_poses_that_grow_unsure_are_drift() -> None:
+    rng = np.random.default_rng(13)
+    view = warmed_up(rng)
+    fogged = closed(view, 1, rng, blurred=0.25)
+    assert (fogged["confidence"] or 0) > 0.25 > max(fogged[name] or 0 for name in ("height", "x", "y", "score"))
+
+
 def test_an_imported_set_is_compared_with_the_first_slices_after_it() -> None:
     rng = np.random.default_rng(7)
     view = crowd.camera()
@@ -101,7 +122,7 @@ def test_few_people_are_measured_together_and_no_slice_twice() -> None:
     rng = np.random.default_rng(8)
     view = warmed_up(rng, 400)
     moved = [closed(view, ordinal, rng, people=25, aside=300) for ordinal in range(1, 5)]
-    assert moved[0] == dict.fromkeys(("height", "score", "x", "y"))
+    assert moved[0] == dict.fromkeys(("confidence", "height", "score", "x", "y"))
     figures = [values["x"] is not None for values in moved]
     assert figures == [False, True, False, True] and drift.stands(view.pk) is not None
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from alfred.models import Answer, Candidate, Event, Lane, Round, Segment, ValidationMember
+from alfred.models import Answer, Candidate, Event, Lane, Round, Segment, Track, ValidationMember
 from alfred.services import run_round, training_set
 from alfred.services.jobs import JobContext
 from alfred.services.launch_round import launch
@@ -24,11 +24,11 @@ def reasons_of(row: Round) -> dict[int, str]:
     return dict(zip(table["segment"].to_pylist(), table["reason"].to_pylist(), strict=True))
 
 
-def test_tracks_asked_about_in_warm_up_never_train() -> None:
+def test_tracks_asked_about_in_warm_up_and_those_beside_them_never_train() -> None:
     """They may become members of the validation set that is being made."""
     view = world.camera(review_budget=12)
     cast = world.people(view)
-    world.scored(view, seed=3, minutes=2)
+    recording = world.scored(view, seed=3, minutes=4)
     for event in Event.objects.filter(camera=view)[:10]:
         world.answer(cast.alice, event)
     row = launch(view.pk, cast.admin)
@@ -40,6 +40,9 @@ def test_tracks_asked_about_in_warm_up_never_train() -> None:
     trained = {s for s, reason in reasons_of(row).items() if reason in ("pseudo-normal", "confirmed FP")}
     assert trained and asked
     assert not asked & {track[s] for s in trained}
+    spans = list(Track.objects.filter(pk__in=asked).values_list("start_pts", "end_pts"))
+    for other in Track.objects.filter(segments__in=trained, extraction__recording=recording).distinct():
+        assert not any(other.start_pts <= end and other.end_pts >= start for start, end in spans)
 
 
 def test_recordings_of_unknown_time_overlap_nothing_but_themselves() -> None:

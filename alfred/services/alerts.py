@@ -1,0 +1,93 @@
+"""Alerts: what was flagged high, newest first. A view, not a queue; judging one is up to whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+
+from alfred.models import Camera, Candidate, Event, Lane, Segment, SegmentScore, User
+from alfred.models.people import cameras_of
+from alfred.services import labels, lease, open_review
+
+MOST = 300
+"""Segments on a page, the newest."""
+
+
+class AlreadyJudged(Exception):
+    """Somebody has answered this alert, or is looking at it."""
+
+
+@dataclass
+class Group:
+    """What one camera flagged within one minute of a recording; `peak` is the segment with the highest score."""
+
+    camera: Camera
+    minute: datetime
+    peak: Segment
+    segments: list[Segment] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
+
+    @property
+    def people(self) -> int:
+        return len({segment.track_id for segment in self.segments})
+
+
+def newest(user: User, camera: str = "") -> QuerySet[SegmentScore]:
+    """Flagged segments of the stream on this person's cameras, by arrival, the newest first.
+
+    With AL-Light those above its band, which nobody is asked about; otherwise all that is flagged.
+    """
+    cameras = cameras_of(user).filter(slug=camera) if camera else cameras_of(user)
+    in_band = Candidate.objects.filter(segment=OuterRef("segment"), lane=Lane.REVIEW, theta_med__gte=OuterRef("value"))
+    rows = SegmentScore.objects.filter(flagged=True, slice__isnull=False, segment__camera__in=cameras)
+    said = Prefetch("segment__verdicts", labels.standing(), to_attr="said")
+    return (
+        rows.exclude(Exists(in_band))
+        .select_related("segment__camera", "segment__recording")
+        .prefetch_related(said)
+        .order_by("-id")
+    )
+
+
+def groups(rows: Iterable[SegmentScore]) -> list[Group]:
+    """By camera, recording and minute, in the order they come in: one line, however much happens within it."""
+    found: dict[tuple[int, datetime], Group] = {}
+    highest: dict[tuple[int, datetime], float] = {}
+    for row in rows:
+        segment = row.segment
+        minute = segment.start_at.replace(second=0, microsecond=0)
+        key, value = (segment.recording_id, minute), row.value or -np.inf
+        group = found.setdefault(key, Group(segment.camera, minute, segment))
+        group.segments.append(segment)
+        group.said |= {verdict.answer for verdict in segment.said}  # type: ignore[attr-defined]  # prefetched
+        if value > highest.get(key, -np.inf):
+            highest[key], group.peak = value, segment
+    return list(found.values())
+
+
+@transaction.atomic
+def judge(user: User, segment_id: int) -> Event:
+    """The event that asks about this alert, leased to this person. Raises Segment.DoesNotExist for one not theirs.
+
+    Raises `AlreadyJudged` where somebody has answered it here or holds it.
+    """
+    rows = Segment.objects.filter(camera__in=cameras_of(user), score__flagged=True, slice__isnull=False)
+    segment = rows.select_related("camera", "score").get(pk=segment_id)
+    camera = Camera.objects.select_for_update().get(pk=segment.camera_id)
+    event = Event.objects.filter(segments=segment, lane=Lane.ALERT).first()
+    if event is None:
+        open_review.open_events([[segment.score]], camera, Lane.ALERT, np.random.default_rng(segment.pk))
+        event = Event.objects.get(segments=segment, lane=Lane.ALERT)
+    if event.state not in Event.WAITING:
+        raise AlreadyJudged("This alert has been answered.")
+    try:
+        with transaction.atomic():
+            lease.take(event, user)
+    except IntegrityError:
+        raise AlreadyJudged("Somebody else is looking at this alert now.") from None
+    return event

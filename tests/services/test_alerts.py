@@ -1,0 +1,73 @@
+"""Alerts: above the band, grouped by minute, judged by choice and kept out of the queue and of estimates."""
+
+from __future__ import annotations
+
+import pytest
+
+from alfred.models import Answer, Camera, Candidate, Event, Lane, Segment, Verdict
+from alfred.services import alerts, lease
+from tests import crowd, world
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def view() -> Camera:
+    """θ = 1; of five people four are flagged, two of them above AL-Light's band."""
+    view = crowd.camera(methodology="al_light")
+    piece = crowd.piece(view, 0)
+    found = crowd.seen(view, piece, [0.4, 1.2, 1.4, 2.6, 3.0], each=1)
+    for segment in found[1:]:
+        Candidate.objects.create(
+            segment=segment, slice=piece, deployment=segment.score.deployment, lane=Lane.REVIEW, probability=1.0,
+            asked=segment.score.value < 2, theta_med=2.0, band="band", seed=1,
+        )  # fmt: skip
+    return view
+
+
+def test_above_the_band_is_shown_as_one_line_a_minute_and_the_band_is_not(view: Camera) -> None:
+    cast = world.people(view)
+    rows = list(alerts.newest(cast.alice))
+    assert sorted(row.value or 0 for row in rows) == [2.6, 3.0]
+    (group,) = alerts.groups(rows)
+    assert (group.people, len(group.segments), group.said) == (2, 2, set())
+    assert group.peak.score.value == 3.0
+    stranger = world.person("stranger")
+    assert not alerts.newest(stranger).exists()
+
+
+def test_without_a_band_all_that_is_flagged_is_an_alert() -> None:
+    view = crowd.camera(methodology="continual")
+    crowd.seen(view, crowd.piece(view, 0), [0.4, 1.2, 3.0])
+    assert alerts.newest(world.people(view).alice).count() == 2
+
+
+def test_judging_puts_it_on_the_own_stage_only_and_the_answer_counts_for_the_segment(view: Camera) -> None:
+    cast = world.people(view)
+    segment = Segment.objects.get(score__value=3.0)
+    event = alerts.judge(cast.alice, segment.pk)
+    assert event.lane == Lane.ALERT and lease.next_event(cast.alice) == event
+    assert event not in lease.open_events(cast.bob)
+    with pytest.raises(alerts.AlreadyJudged, match="looking"):
+        alerts.judge(cast.bob, segment.pk)
+    world.answer(cast.alice, event, Answer.ANOMALY)
+    assert Verdict.objects.get(segment=segment).answer == Answer.ANOMALY
+    with pytest.raises(alerts.AlreadyJudged, match="answered"):
+        alerts.judge(cast.bob, segment.pk)
+    assert Event.objects.filter(lane=Lane.ALERT).count() == 1
+    (group,) = alerts.groups(alerts.newest(cast.bob))
+    assert group.said == {"anomaly"}
+
+
+def test_an_alert_left_unanswered_never_enters_the_queue(view: Camera) -> None:
+    cast = world.people(view)
+    alerts.judge(cast.alice, Segment.objects.get(score__value=2.6).pk)
+    lease.release(cast.alice)
+    assert lease.next_event(cast.alice) is None and lease.waiting(cast.bob) == 0
+
+
+def test_what_was_not_flagged_or_is_not_theirs_is_not_found(view: Camera) -> None:
+    cast = world.people(view)
+    for user, value in ((cast.alice, 0.4), (world.person("stranger"), 3.0)):
+        with pytest.raises(Segment.DoesNotExist):
+            alerts.judge(user, Segment.objects.get(score__value=value).pk)
