@@ -80,7 +80,8 @@ def looks(client: Client, event: Event) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("lane", [lane for lane in Lane if lane != Lane.WARMUP])
+# An alert is no part of the queue: who judges it has chosen it, and the queue's count leaves it out.
+@pytest.mark.parametrize("lane", [lane for lane in Lane if lane not in (Lane.WARMUP, Lane.ALERT)])
 def test_all_lanes_look_alike(client: Client, where: Scene, lane: Lane) -> None:
     first = looks(client, stage.open_event(where, Lane.WARMUP, where.segments[:1]))
     other = looks(client, stage.open_event(where, lane, where.segments[:1]))
