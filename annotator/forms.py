@@ -10,8 +10,10 @@ from django import forms
 
 from alfred.core.methodologies import Methodology
 from alfred.detectors import registry
-from alfred.models import Answer, Camera
+from alfred.models import AnomalyKind, Answer, Camera, FalseAlarm
+from alfred.services import preferences
 from alfred.services.add_camera import POLICIES
+from alfred.services.record_verdict import Details
 
 if TYPE_CHECKING:
     _CameraModelForm = forms.ModelForm[Camera]
@@ -129,6 +131,44 @@ class VerdictForm(forms.Form):
     answer = forms.ChoiceField(choices=[(a, a) for a in Answer.values if a != Answer.UNDO])
     key = forms.UUIDField()
     active_ms = forms.IntegerField(required=False, min_value=0)
+    kind = forms.CharField(required=False, max_length=40)
+    reason = forms.ChoiceField(required=False, choices=[("", ""), *FalseAlarm.choices])
+    comment = forms.CharField(required=False, max_length=500)
+    from_pts = forms.FloatField(required=False)
+    until_pts = forms.FloatField(required=False)
+    people = forms.JSONField(required=False)
+
+    def clean_kind(self) -> str:
+        kind = str(self.cleaned_data["kind"])
+        if kind and not AnomalyKind.objects.filter(name=kind).exists():
+            raise forms.ValidationError("no such kind of anomaly")
+        return kind
+
+    def clean_people(self) -> dict[str, Answer | None]:
+        said = self.cleaned_data["people"] or {}
+        known = {"normal": Answer.NORMAL, "anomaly": Answer.ANOMALY, "": None}
+        if not isinstance(said, dict) or not all(isinstance(v, str) and v in known for v in said.values()):
+            raise forms.ValidationError("letters, each with normal, anomaly or nothing")
+        return {str(letter): known[value] for letter, value in said.items()}
+
+    def details(self) -> Details:
+        names = ("people", "from_pts", "until_pts", "kind", "reason", "comment")
+        return Details(**{name: self.cleaned_data[name] for name in names})
+
+
+class RawReasonForm(forms.Form):
+    reason = forms.CharField(min_length=5, max_length=200)
+
+
+class KeysForm(forms.Form):
+    """A key for each action, from the closed list."""
+
+    single = forms.BooleanField(required=False, label="Single letters and digits answer")
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        for action, words in preferences.WORDS.items():
+            self.fields[action] = forms.ChoiceField(choices=list(preferences.KEYS.items()), label=words)
 
 
 class ReasonForm(forms.Form):

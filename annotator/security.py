@@ -15,7 +15,7 @@ POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self' data:",
-        "media-src 'self'",
+        "media-src 'self' blob:",
         "connect-src 'self'",
         "font-src 'self'",
         "form-action 'self'",

@@ -4,7 +4,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView
 from django.urls import path
 
-from annotator.views import alerts, cameras, home, progress, recordings, reports, review, rounds
+from annotator.views import account, alerts, cameras, home, progress, recordings, reports, review, rounds
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -15,12 +15,16 @@ urlpatterns = [
     # review
     path("review/", review.page, name="review"),
     path("review/next/", review.next_fragment, name="review-next"),
+    path("review/more/", review.more, name="review-more"),
     path("review/undo/", review.undo, name="review-undo"),
     path("review/heartbeat/", review.heartbeat, name="review-heartbeat"),
     path("review/release/", review.release, name="review-release"),
     path("review/events/<uuid:pk>/verdict/", review.verdict, name="verdict"),
     path("review/events/<uuid:pk>/poses.json", review.poses, name="event-poses"),
-    path("review/events/<uuid:pk>/video.mp4", review.video, name="event-video"),
+    path("review/events/<uuid:pk>/clip.mp4", review.clip, name="event-clip"),
+    path("review/events/<uuid:pk>/raw.mp4", review.raw_clip, name="event-raw"),
+    path("review/events/<uuid:pk>/raw/", review.ask_raw, name="event-raw-ask"),
+    path("keys/", account.keys, name="keys"),
     # alerts
     path("alerts/", alerts.page, name="alerts"),
     path("alerts/<int:pk>/judge/", alerts.judge, name="alert-judge"),

@@ -66,12 +66,17 @@ def _round(detector: str) -> tuple[float, float, Any]:
 
 def _work_off(view: Any) -> None:
     """Do the camera's waiting jobs in this process."""
+    from django.db.models import F
+
     from alfred.models import Job
     from alfred.services import jobs
     from alfred.services.jobs import JobContext, NotYet
     from workers.kinds import KINDS
 
-    while job := Job.objects.filter(camera=view, state=Job.State.QUEUED).order_by("not_before", "pk").first():
+    waiting = Job.objects.filter(camera=view, state=Job.State.QUEUED).order_by(
+        F("not_before").asc(nulls_first=True), "pk"
+    )
+    while job := waiting.first():  # what was postponed comes after what was not
         job.claim("bench:0")
         module, _, function = KINDS[job.kind].call.partition(":")
         try:

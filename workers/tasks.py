@@ -10,7 +10,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.db import close_old_connections
 
 from alfred.models import Camera, Job
-from alfred.services import auto_rounds, build_validation, clean_up, jobs, slices
+from alfred.services import auto_rounds, build_validation, clean_up, clips, jobs, slices
 from workers.kinds import KINDS, Kind
 from workers.warm import ChildDied, WarmChild
 
@@ -58,6 +58,7 @@ def sweep() -> None:
     build_validation.advance_all()
     auto_rounds.look()
     clean_up.discard_pixels()
+    clips.discard_old()
 
 
 def _child() -> WarmChild:

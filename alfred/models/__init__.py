@@ -4,9 +4,22 @@ from alfred.models.audit import AuditEntry
 from alfred.models.cameras import Camera
 from alfred.models.detectors import Deployment, DetectorVersion, Threshold
 from alfred.models.footage import Recording, Rendition, Slice
-from alfred.models.people import Membership, Role, User
+from alfred.models.people import Membership, Preferences, Role, User
 from alfred.models.poses import PoseExtraction, PoseTruth, Segment, SegmentTruth, Track
-from alfred.models.review import Answer, AuditStratum, BandStart, Candidate, Event, EventSegment, Lane, Lease, Verdict
+from alfred.models.review import (
+    AnomalyKind,
+    Answer,
+    AuditStratum,
+    BandStart,
+    Candidate,
+    Clip,
+    Event,
+    EventSegment,
+    FalseAlarm,
+    Lane,
+    Lease,
+    Verdict,
+)
 from alfred.models.rounds import (
     Drift,
     DriftReference,
@@ -23,12 +36,14 @@ from alfred.models.validation import ValidationMember, ValidationSet
 from alfred.models.work import Job
 
 __all__ = [
+    "AnomalyKind",
     "Answer",
     "AuditEntry",
     "AuditStratum",
     "BandStart",
     "Camera",
     "Candidate",
+    "Clip",
     "Deployment",
     "DetectorVersion",
     "Drift",
@@ -36,6 +51,7 @@ __all__ = [
     "Evaluation",
     "Event",
     "EventSegment",
+    "FalseAlarm",
     "Job",
     "LabelSnapshot",
     "Lane",
@@ -43,6 +59,7 @@ __all__ = [
     "Membership",
     "PoseExtraction",
     "PoseTruth",
+    "Preferences",
     "Recording",
     "Rendition",
     "Replay",

@@ -19,6 +19,14 @@ class User(AbstractUser):
         return self.is_active and self.is_superuser
 
 
+class Preferences(models.Model):
+    """How a person likes to work. `keys` maps actions to key names, both from closed lists (`services.preferences`)."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="preferences")
+    keys = models.JSONField(default=dict)
+    single_keys = models.BooleanField(default=True, help_text="off: single letters and digits do nothing (WCAG 2.1.4)")
+
+
 class Role(models.TextChoices):
     ANNOTATOR = "annotator", "annotator"
     SUPERVISOR = "supervisor", "supervisor"

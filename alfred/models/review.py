@@ -113,6 +113,16 @@ class Event(models.Model):
         ]
 
 
+class Clip(models.Model):
+    """The seconds of video that an event's screen shows, blurred and as filmed; gone when retention says so."""
+
+    event = models.OneToOneField(Event, on_delete=models.CASCADE, related_name="clip")
+    blurred = models.CharField(max_length=160, help_text="artifact")
+    raw = models.CharField(max_length=160, help_text="artifact")
+    offset_pts = models.FloatField(help_text="where the clip's first frame stands in the recording, s")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
 class EventSegment(models.Model):
     """A segment asked by an event. In one event only, per lane."""
 
@@ -131,6 +141,7 @@ class Lease(models.Model):
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="leases")
     taken_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
+    ahead = models.IntegerField(default=0, help_text="larger is shown before others: an event taken back, an alert")
     released_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -150,6 +161,30 @@ class Answer(models.TextChoices):
     UNDO = "undo", "undone"
 
 
+class FalseAlarm(models.TextChoices):
+    """Why something normal may have looked unusual."""
+
+    POSE = "pose", "wrong pose"
+    HIDDEN = "hidden", "person partly hidden"
+    BENIGN = "benign", "unusual but harmless"
+    STAFF = "staff", "staff or training"
+    OTHER = "other", "other"
+
+
+class AnomalyKind(models.Model):
+    """A kind of anomaly that can be named with one key: the first nine in use have the keys 1 to 9."""
+
+    name = models.CharField(max_length=40, unique=True)
+    place = models.PositiveSmallIntegerField(default=0)
+    in_use = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["place", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Verdict(models.Model):
     """What a person said of a segment. Append-only: an undo or correction is a new row that supersedes."""
 
@@ -161,6 +196,11 @@ class Verdict(models.Model):
     supersedes = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="superseded_by")
     key = models.UUIDField(help_text="idempotency key of the request: the same key writes once")
     active_ms = models.PositiveIntegerField(default=0)
+    kind = models.CharField(max_length=40, blank=True, help_text="what kind of anomaly, in the words of its day")
+    reason = models.CharField(max_length=12, blank=True, choices=FalseAlarm.choices, help_text="why it was flagged")
+    comment = models.CharField(max_length=500, blank=True)
+    from_pts = models.FloatField(null=True, help_text="start of the trimmed range; null = all of the segment")
+    until_pts = models.FloatField(null=True)
     scripted = models.BooleanField(default=False, help_text="given by the demo's scripted reviewer, not by a person")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -33,6 +33,7 @@ class Job(models.Model):
         ROUND = "round", "run round"
         REPLAY = "replay", "replay"
         RENDITION = "rendition", "make playable video"
+        CLIPS = "clips", "cut review clips"
 
     class State(models.TextChoices):
         QUEUED = "queued", "waiting"

@@ -87,7 +87,7 @@ def judge(user: User, segment_id: int) -> Event:
         raise AlreadyJudged("This alert has been answered.")
     try:
         with transaction.atomic():
-            lease.take(event, user)
+            lease.take_ahead(event, user)
     except IntegrityError:
         raise AlreadyJudged("Somebody else is looking at this alert now.") from None
     return event

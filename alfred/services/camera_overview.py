@@ -198,7 +198,7 @@ def _recordings(camera: Camera, with_refused: bool) -> list[dict[str, Any]]:
         .order_by("-id")[:SHOWN]
     )
     jobs: dict[int, list[Job]] = defaultdict(list)
-    kinds = [Job.Kind.EXTRACT, Job.Kind.SCORE, Job.Kind.RENDITION]
+    kinds = [Job.Kind.EXTRACT, Job.Kind.SCORE, Job.Kind.RENDITION, Job.Kind.CLIPS]
     for job in Job.objects.filter(camera=camera, kind__in=kinds, subject__in=[r.pk for r in rows]).order_by("id"):
         jobs[job.subject].append(job)
     return [

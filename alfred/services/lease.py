@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Ln, Random
 from django.utils import timezone
 
@@ -14,6 +16,12 @@ from alfred.models import Answer, Event, Lane, Lease, Role, User, Verdict
 from alfred.models.people import cameras_of
 
 COUNT_UP_TO = 1000
+
+RELOAD_S = 6.0
+"""A page that is left may be a page that is loaded again: so long it keeps its place."""
+
+MOST_HELD = 4
+"""Leases a person holds: the event on the stage and the next three, fetched while it is looked at."""
 
 
 def open_events(user: User, camera: str = "") -> QuerySet[Event]:
@@ -33,36 +41,58 @@ def waiting(user: User, camera: str = "") -> int:
     return open_events(user, camera)[:COUNT_UP_TO].count()
 
 
-@transaction.atomic
 def next_event(user: User, camera: str = "") -> Event | None:
-    """The event this person holds, or the next free one, leased to them now.
+    """The event this person holds, or the next free one, leased to them now."""
+    found = hold(user, camera, most=1)
+    return found[0] if found else None
 
-    `SKIP LOCKED`: two people asking at once never wait for, or get, the same event.
+
+@transaction.atomic
+def hold(user: User, camera: str = "", *, most: int = MOST_HELD) -> list[Event]:
+    """The events this person holds, in the order they are to be shown, filled up with free ones to `most`.
+
+    `SKIP LOCKED`: two people asking at once never wait for, or get, the same event. What is held of other cameras than
+    the chosen one is given back.
     """
+    most = max(1, min(most, MOST_HELD))
     now = timezone.now()
-    unreleased = Lease.objects.filter(released_at=None)
-    held = unreleased.filter(event=OuterRef("pk"), expires_at__gt=now)
-    rows = open_events(user, camera).select_related("camera", "recording__rendition")
-    # One's own lease holds, also of an event taken back that waits for a supervisor otherwise.
-    own = Event.objects.filter(Exists(held.filter(user=user)), state__in=Event.WAITING, camera__in=cameras_of(user))
-    own = own.filter(camera__slug=camera) if camera else own
-    mine = own.select_related("camera", "recording__rendition").first()
+    held = _held(user, now)
+    mine = [event for event in held if not camera or event.camera.slug == camera]
+    if len(mine) < len(held):
+        Lease.objects.filter(user=user, released_at=None).exclude(event__in=mine).update(released_at=now)
     if mine:
         _extend(user, now)
-        return mine
-    to_close = Exists(unreleased.filter(Q(event=OuterRef("pk")) | Q(user=user)))
-    free = rows.exclude(Exists(held)).annotate(to_close=to_close).order_by("place")
-    free = free.select_for_update(of=("self",), skip_locked=True)
-    in_turn = free if camera else free.filter(camera=_drawn(open_events(user).exclude(Exists(held)), user))
+    while len(mine) < most and (taken := _take_free(user, camera, most - len(mine), now)):
+        mine += taken
+    return mine[:most]
+
+
+def _held(user: User, now: datetime) -> list[Event]:
+    """What a person holds, also an event taken back that waits for a supervisor otherwise."""
+    rows = Event.objects.filter(
+        leases__user=user, leases__released_at=None, leases__expires_at__gt=now, state__in=Event.WAITING
+    )
+    rows = rows.filter(camera__in=cameras_of(user)).order_by("-leases__ahead", "leases__pk")
+    return list(rows.select_related("camera", "recording", "clip"))
+
+
+def _take_free(user: User, camera: str, most: int, now: datetime) -> list[Event]:
+    """Up to `most` free events of one camera, leased now; empty when there is none."""
+    unreleased = Lease.objects.filter(released_at=None)
+    held = Exists(unreleased.filter(event=OuterRef("pk"), expires_at__gt=now))
+    to_close = Exists(unreleased.filter(event=OuterRef("pk")))
+    free = open_events(user, camera).exclude(held).annotate(to_close=to_close).order_by("place")
+    free = free.select_related("camera", "recording", "clip").select_for_update(of=("self",), skip_locked=True)
+    in_turn = free if camera else free.filter(camera=_drawn(open_events(user).exclude(held), user))
     for waiting_ones in (in_turn, free):  # others may hold locks on all that the drawn camera has left
-        while event := waiting_ones.first():
+        while events := list(waiting_ones[:most]):
             try:
                 with transaction.atomic():
-                    take(event, user, close=event.to_close)
-            except IntegrityError:  # somebody took it between our look and our lock: look again
+                    take(events, user, now, close=any(event.to_close for event in events))
+            except IntegrityError:  # somebody took one between our look and our lock: look again
                 continue
-            return event
-    return None
+            return list[Event](events)
+    return []
 
 
 def _drawn(free: QuerySet[Event], user: User) -> Subquery:
@@ -78,32 +108,51 @@ def _drawn(free: QuerySet[Event], user: User) -> Subquery:
     return Subquery(rows.order_by(largest.desc()).values("pk")[:1])
 
 
-def take(event: Event, user: User, *, close: bool = True) -> None:
-    """Lease the event to this person, whose row lock on it the caller holds.
+def take(events: Sequence[Event], user: User, now: datetime, *, close: bool = True, ahead: int = 0) -> None:
+    """Lease these events to this person, whose row locks on them the caller holds.
 
-    `close`: its expired lease is closed, and so is what the person held before: one screen, one lease. Raises
-    IntegrityError when another person holds it.
+    `close`: their expired leases are closed. Raises IntegrityError when another person holds one.
+    """
+    if close:
+        over = Lease.objects.filter(event__in=events, released_at=None)
+        over.filter(Q(expires_at__lte=now) | Q(user=user)).update(released_at=now)
+    until = now + timedelta(seconds=settings.LEASE_S)
+    Lease.objects.bulk_create(Lease(event=event, user=user, expires_at=until, ahead=ahead) for event in events)
+
+
+def take_ahead(event: Event, user: User) -> None:
+    """Lease one event to be shown before all that the person holds; of more than `MOST_HELD` the last goes back.
+
+    The caller holds the event's row lock. Raises IntegrityError when another person holds it.
     """
     now = timezone.now()
-    if close:
-        over = Q(event=event, expires_at__lte=now) | Q(user=user)
-        Lease.objects.filter(over, released_at=None).update(released_at=now)
-    Lease.objects.create(event=event, user=user, expires_at=now + timedelta(seconds=settings.LEASE_S))
+    mine = Lease.objects.filter(user=user, released_at=None).exclude(event=event)
+    first = mine.aggregate(first=Max("ahead"))["first"] or 0
+    take([event], user, now, ahead=first + 1)
+    kept = mine.order_by("-ahead", "pk").values_list("pk", flat=True)[: MOST_HELD - 1]
+    mine.exclude(pk__in=list(kept)).update(released_at=now)
 
 
-def _extend(user: User, now: datetime) -> int:
+def _extend(user: User, now: datetime) -> None:
     mine = Lease.objects.filter(user=user, released_at=None, expires_at__gt=now, event__camera__in=cameras_of(user))
-    return mine.update(expires_at=now + timedelta(seconds=settings.LEASE_S))
+    mine.update(expires_at=now + timedelta(seconds=settings.LEASE_S))
 
 
-def renew(user: User) -> int:
-    """One heartbeat renews all a person holds; says how many."""
-    return _extend(user, timezone.now())
+def renew(user: User) -> list[UUID]:
+    """One heartbeat renews all a person holds; says which events these are."""
+    now = timezone.now()
+    _extend(user, now)
+    return [event.pk for event in _held(user, now)]
 
 
-def release(user: User) -> None:
-    """On logout or when the page closes: others may have these events at once."""
-    Lease.objects.filter(user=user, released_at=None).update(released_at=timezone.now())
+def release(user: User, *, after_s: float = 0.0) -> None:
+    """On logout or when the page closes: others may have these events at once, or after so many seconds."""
+    mine, now = Lease.objects.filter(user=user, released_at=None), timezone.now()
+    if after_s:
+        until = now + timedelta(seconds=after_s)
+        mine.filter(expires_at__gt=until).update(expires_at=until)
+    else:
+        mine.update(released_at=now)
 
 
 def held_by_others(user: User, camera: str = "") -> tuple[int, float | None]:

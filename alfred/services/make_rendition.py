@@ -6,6 +6,7 @@ from django.db import transaction
 
 from alfred.models import Recording, Rendition
 from alfred.models.work import fence
+from alfred.services import clips
 from alfred.services.jobs import BadInputError, JobContext
 from alfred.services.storage import artifacts
 from alfred.video.probe import BadVideo
@@ -31,3 +32,4 @@ def run(context: JobContext, recording_id: int) -> None:
     with transaction.atomic():
         fence(context.job_id, context.attempt)
         Rendition.objects.create(recording=recording, artifact=key)
+        clips.queue_for(recording.camera_id, recording.pk, list(clips.wanting(recording.pk)[:1]))

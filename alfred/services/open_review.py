@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from alfred.models import (
     Segment,
     SegmentScore,
 )
-from alfred.services import band, budget, build_validation
+from alfred.services import band, budget, build_validation, clips
 
 EVENT_SEGMENTS = 3
 """Up to this many consecutive segments of one track make one event."""
@@ -199,3 +200,10 @@ def open_events(groups: list[list[SegmentScore]], camera: Camera, lane: Lane, rn
         ],
         batch_size=2000,
     )
+    if camera.privacy == Camera.Privacy.VIDEO:
+        for recording, opened in groupby(sorted(events, key=_recording), key=_recording):
+            clips.queue_for(camera.pk, recording, list(opened))
+
+
+def _recording(event: Event) -> int:
+    return event.recording_id

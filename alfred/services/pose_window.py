@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from alfred.models import Event, PoseExtraction, Recording, Rendition, Scoring, Segment, Track
+from alfred.models import Clip, Event, PoseExtraction, Recording, Rendition, Scoring, Segment, Track
 from alfred.pose.formats.parquet import read_poses
 from alfred.pose.tracks import Poses
 from alfred.services.storage import artifacts
@@ -71,8 +71,14 @@ def event_facts(event: Event) -> dict[str, Any]:
         "seconds": event.end_pts - event.start_pts,
         "from": event.start_pts,
         "until": event.end_pts,
-        "has_video": hasattr(event.recording, "rendition"),
+        "clip": getattr(event, "clip", None),
     }
+
+
+def open_clip(event: Event, *, raw: bool) -> BufferedReader | None:
+    """The event's clip, blurred unless `raw`; None where there is none (yet, or any more)."""
+    clip = Clip.objects.filter(event=event).first()
+    return artifacts().open(clip.raw if raw else clip.blurred) if clip else None
 
 
 def open_video(recording: Recording) -> BufferedReader | None:
@@ -91,11 +97,25 @@ def _frame(recording: Recording, start: float, end: float) -> dict[str, Any]:
     }
 
 
+def letters(event: Event) -> dict[str, int]:
+    """Letter on the stage → track number, of everybody in view of an event."""
+    start, end = span(event)
+    extraction = PoseExtraction.objects.get(recording_id=event.recording_id)
+    numbers = _in_order(read_poses(artifacts().path(extraction.artifact), start=start, end=end + 1e-6))
+    return {_letter(index): int(number) for index, number in enumerate(numbers)}
+
+
+def _in_order(poses: Poses) -> npt.NDArray[np.int32]:
+    """Track numbers by first appearance."""
+    numbers, first = np.unique(poses.track, return_index=True)
+    ordered: npt.NDArray[np.int32] = numbers[np.argsort(first)]
+    return ordered
+
+
 def _people(poses: Poses, asked: set[int], names: dict[int, str] | None = None) -> list[dict[str, Any]]:
     """One entry a track, by first appearance; coordinates in tenths of a pixel, confidence in percent."""
-    numbers, first = np.unique(poses.track, return_index=True)
     people = []
-    for index, number in enumerate(numbers[np.argsort(first)]):
+    for index, number in enumerate(_in_order(poses)):
         rows = poses.take(poses.track == number)
         people.append(
             {

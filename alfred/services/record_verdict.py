@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -11,11 +13,13 @@ from django.db import transaction
 from django.db.models import OuterRef
 from django.utils import timezone
 
-from alfred.models import Answer, Event, EventSegment, Lane, Lease, SnapshotLabel, User, Verdict, work
+from alfred.models import Answer, Event, EventSegment, Lane, Lease, Segment, SnapshotLabel, User, Verdict, work
 from alfred.models.people import cameras_of
-from alfred.services import build_validation, lease
+from alfred.services import build_validation, lease, pose_window
 
 UNDO_FOR = timedelta(minutes=30)
+LEAST_S = 1.0
+"""Seconds of a segment (or half of it) that must lie in the trimmed range to be judged with it."""
 SKIPS_UNTIL_HELD = 2
 
 
@@ -31,14 +35,47 @@ class Recorded:
     second: bool
 
 
+@dataclass(frozen=True)
+class Details:
+    """What may be said beside the answer.
+
+    `people` says otherwise of some of the asked, by their letter on the stage: an answer, or None to leave one out.
+    `from_pts` and `until_pts` (seconds of the recording) trim what is judged: segments of which less than `LEAST` lies
+    within are left out. What is left out is unlabelled, not normal.
+    """
+
+    people: Mapping[str, Answer | None] = field(default_factory=dict)
+    from_pts: float | None = None
+    until_pts: float | None = None
+    kind: str = ""
+    reason: str = ""
+    comment: str = ""
+
+    @property
+    def partial(self) -> bool:
+        return bool(self.people) or self.from_pts is not None or self.until_pts is not None
+
+
+class NothingLeft(Exception):
+    """The details leave nothing of the event to judge."""
+
+
 @transaction.atomic
 def record(
-    user: User, event_id: UUID, answer: Answer, key: UUID, *, active_ms: int = 0, scripted: bool = False
+    user: User,
+    event_id: UUID,
+    answer: Answer,
+    key: UUID,
+    *,
+    active_ms: int = 0,
+    scripted: bool = False,
+    details: Details = Details(),
 ) -> Recorded:
-    """One verdict row for each segment the event asks about.
+    """One verdict row for each segment the event asks about, or for the part of them that `details` names.
 
     The same key again changes nothing. An event that another person decided meanwhile still takes the answer, as a
-    second one; one's own new answer supersedes the earlier. Raises Event.DoesNotExist for one that is not theirs.
+    second one; one's own new answer supersedes the earlier. Raises Event.DoesNotExist for one that is not theirs,
+    NothingLeft where nothing would be judged.
     """
     asked = EventSegment.objects.filter(event=OuterRef("pk")).order_by("segment_id").values("segment_id")
     rows = Event.objects.filter(camera__in=cameras_of(user)).annotate(asked=ArraySubquery(asked))
@@ -51,20 +88,26 @@ def record(
     before = [v for v in said if v.pk not in superseded and v.answer != Answer.UNDO]
     own = {v.segment_id: v for v in before if v.user_id == user.pk}
     second = any(v.user_id != user.pk and v.answer != Answer.SKIP for v in before)
+    said_of = _parts(event, answer, details) if details.partial else dict.fromkeys(event.asked, answer)
     Verdict.objects.bulk_create(
         [
             Verdict(
                 event=event,
                 segment_id=segment,
                 user=user,
-                answer=answer,
+                answer=each,
                 second=second,
                 supersedes=own.get(segment),
                 key=key,
                 active_ms=max(0, min(active_ms, 3_600_000)),
                 scripted=scripted,
+                kind=details.kind if each == Answer.ANOMALY else "",
+                reason=details.reason if each == Answer.NORMAL else "",
+                comment=details.comment,
+                from_pts=details.from_pts,
+                until_pts=details.until_pts,
             )
-            for segment in event.asked
+            for segment, each in said_of.items()
         ]
     )
     if not second:
@@ -74,6 +117,23 @@ def record(
         # Counting the whole warm-up is not this request's work: a worker does it at once.
         transaction.on_commit(lambda: work.look_at(event.camera_id))
     return Recorded(True, second)
+
+
+def _parts(event: Event, answer: Answer, details: Details) -> dict[int, Answer]:
+    """What is said of which segment; those left out are missing. Raises NothingLeft."""
+    letters = {number: letter for letter, number in pose_window.letters(event).items()}
+    begin = -math.inf if details.from_pts is None else details.from_pts
+    end = math.inf if details.until_pts is None else details.until_pts
+    found: dict[int, Answer] = {}
+    for pk, number, start, stop in Segment.objects.filter(events=event).values_list(
+        "pk", "track__number", "start_pts", "end_pts"
+    ):
+        said = details.people.get(letters.get(number, ""), answer)
+        if said is not None and min(stop, end) - max(start, begin) >= min(LEAST_S, (stop - start) / 2):
+            found[pk] = said
+    if not found:
+        raise NothingLeft("Nothing is left to judge: every person is left out, or the trimmed range is too short.")
+    return found
 
 
 def _settle(event: Event, answer: Answer, before: list[Verdict], user: User) -> None:
@@ -109,7 +169,7 @@ def undo(user: User) -> Event:
     verdict = last_own(user)
     if verdict is None:
         raise NothingToUndo("There is nothing of yours from the last 30 minutes to undo.")
-    rows = Event.objects.select_related("camera", "recording__rendition")
+    rows = Event.objects.select_related("camera", "recording", "clip")
     event = rows.select_for_update(of=("self",)).get(pk=verdict.event_id)
     said = list(Verdict.objects.filter(event=event, user=user, key=verdict.key, superseded_by__isnull=True))
     _refuse_unless_free(event, user, [row.segment_id for row in said], verdict)
@@ -122,7 +182,7 @@ def undo(user: User) -> Event:
     )
     others = Verdict.objects.filter(event=event, answer=Answer.SKIP, superseded_by__isnull=True).exclude(user=user)
     _reopen(event, set(others.values_list("user_id", flat=True)))
-    lease.take(event, user)
+    lease.take_ahead(event, user)
     return event
 
 

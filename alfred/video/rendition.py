@@ -5,7 +5,7 @@ stamps.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from alfred.video.container import seconds
-from alfred.video.decode import Frame, Frames, frames
+from alfred.video.decode import Frame, frames
 
 TIME_BASE = Fraction(1, 90_000)
 KEYFRAME_S = 2.0
@@ -42,7 +42,7 @@ def make_rendition(
     part = out.with_name(f".{out.stem}.part.mp4")
     try:
         with frames(path, size=lambda w, h: _even(w, h, max_width), threads=threads) as source:
-            wanted = _write(source, part, threads, progress)
+            wanted = write_frames(source, part, fps=source.fps, threads=threads, progress=progress)
         _check(part, wanted)
         part.replace(out)
     finally:
@@ -54,13 +54,19 @@ def _even(width: int, height: int, max_width: int) -> tuple[int, int]:
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
-def _write(source: Frames, part: Path, threads: int, progress: Progress | None) -> array[float]:
+def write_frames(
+    source: Iterable[Frame], part: Path, *, fps: float, threads: int = 1, progress: Progress | None = None
+) -> array[float]:
+    """Code frames (even sizes) as the browser plays them, at their own PTS; returns these. No frame: no picture in it.
+
+    `fps` is a hint to the coder; the frames' times decide.
+    """
     wanted: array[float] = array("d")
     key = -KEYFRAME_S
     with av.open(str(part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream: VideoStream | None = None
         for frame in source:
-            stream = stream or _stream(container, frame, source.fps, threads)
+            stream = stream or _stream(container, frame, fps, threads)
             due = frame.pts - key >= KEYFRAME_S
             key = frame.pts if due else key
             for packet in stream.encode(_picture(frame, due)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -57,6 +58,12 @@ def clock(seconds: float | None) -> str:
 def plain(code: str) -> str:
     """A stored code word as people write it."""
     return code.replace("_", " ")
+
+
+@register.filter
+def at(mapping: Mapping[str, Any], key: str) -> Any:
+    """What a mapping holds under a key that is itself a variable."""
+    return mapping.get(key, "")
 
 
 @register.filter

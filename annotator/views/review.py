@@ -3,72 +3,102 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
-from django_htmx.http import reswap, trigger_client_event
 
-from alfred.models import Answer, Event
+from alfred.models import AnomalyKind, Answer, Event, FalseAlarm
 from alfred.models.people import cameras_of
-from alfred.services import lease, pose_window, record_verdict
+from alfred.services import lease, pose_window, preferences, raw_view, record_verdict
 from annotator.access import camera_for, chosen_camera, event_for, person
-from annotator.forms import VerdictForm
+from annotator.forms import RawReasonForm, VerdictForm
 from annotator.media import file_response
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    camera = chosen_camera(request)
+    camera, user = chosen_camera(request), person(request)
     if camera:
         camera_for(request, camera)
-    return render(request, "annotator/review.html", _next(request, camera) | {"cameras": cameras_of(person(request))})
+    around = {
+        "cameras": cameras_of(user),
+        "kinds": AnomalyKind.objects.filter(in_use=True)[:9],
+        "reasons": FalseAlarm.choices,
+        "keys": preferences.keys_of(user),
+        "key_names": preferences.KEYS,
+        "key_words": preferences.WORDS,
+        "single_keys": preferences.single_keys(user),
+    }
+    return render(request, "annotator/review.html", _next(request, camera) | around)
 
 
 @require_GET
 def next_fragment(request: HttpRequest) -> HttpResponse:
-    return render(request, "annotator/partials/_event.html", _next(request, chosen_camera(request)))
+    return render(request, "annotator/partials/_next.html", _next(request, chosen_camera(request)))
+
+
+@require_GET
+def more(request: HttpRequest) -> HttpResponse:
+    """Events to fetch ahead, those the page has already (`have`) left out; and what stands beside them."""
+    camera, user = chosen_camera(request), person(request)
+    have = set(request.GET.getlist("have")[: lease.MOST_HELD])
+    held = lease.hold(user, camera)
+    ahead = [{"event": event, "facts": pose_window.event_facts(event)} for event in held if str(event.pk) not in have]
+    return render(request, "annotator/partials/_ahead.html", {"ahead": ahead} | _tail(request, camera))
 
 
 @require_POST
 def verdict(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Write the answer; the page then asks for the next event. The same key again answers 200 and writes nothing."""
+    """Write the answer: 201. The same key again answers 200 and writes nothing."""
     form = VerdictForm(request.POST)
     if not form.is_valid():
         event_for(request, pk)
-        return HttpResponse("The answer was not understood: reload the page.", status=400, content_type="text/plain")
+        return _refused("The answer was not understood: reload the page.", 400)
     said = form.cleaned_data
     try:
         found = record_verdict.record(
-            person(request), pk, Answer(said["answer"]), said["key"], active_ms=said["active_ms"] or 0
+            person(request),
+            pk,
+            Answer(said["answer"]),
+            said["key"],
+            active_ms=said["active_ms"] or 0,
+            details=form.details(),
         )
     except Event.DoesNotExist:
         raise Http404 from None
-    response = HttpResponse(status=201 if found.is_new else 200)
-    return reswap(trigger_client_event(response, "alfred:next", {}), "none")
+    except record_verdict.NothingLeft as error:
+        return _refused(str(error), 422)
+    return HttpResponse(status=201 if found.is_new else 200)
 
 
 @require_POST
 def undo(request: HttpRequest) -> HttpResponse:
     """Bring back one's last answer's event; when that can't be, say why and change nothing."""
-    taken_back = record_verdict.last_own(person(request))
+    user = person(request)
+    taken_back = record_verdict.last_own(user)
     try:
-        event = record_verdict.undo(person(request))
+        event = record_verdict.undo(user)
     except record_verdict.NothingToUndo as error:
-        response = HttpResponse(status=200)
-        return reswap(trigger_client_event(response, "alfred:say", {"text": str(error)}), "none")
+        return _refused(str(error), 409)
     shown = _shown(request, event, chosen_camera(request)) | {"taken_back": taken_back}
-    return render(request, "annotator/partials/_event.html", shown)
+    return render(request, "annotator/partials/_next.html", shown)
+
+
+def _refused(why: str, status: int) -> HttpResponse:
+    return HttpResponse(why, status=status, content_type="text/plain; charset=utf-8")
 
 
 @require_POST
 def heartbeat(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"renewed": lease.renew(person(request))})
+    held = lease.renew(person(request))
+    return JsonResponse({"renewed": len(held), "held": [str(pk) for pk in held]})
 
 
 @require_POST
 def release(request: HttpRequest) -> HttpResponse:
-    lease.release(person(request))
+    """The page was left. A reload asks again within seconds and finds its place; others get what is free after that."""
+    lease.release(person(request), after_s=lease.RELOAD_S)
     return HttpResponse(status=204)
 
 
@@ -79,8 +109,33 @@ def poses(request: HttpRequest, pk: UUID) -> JsonResponse:
 
 
 @require_GET
-def video(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    file = pose_window.open_video(event_for(request, pk).recording)
+def clip(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """Blurred."""
+    return _clip(request, event_for(request, pk), raw=False)
+
+
+@require_GET
+def raw_clip(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+    """As filmed, for who has said why; every look is noted."""
+    event, user = event_for(request, pk), person(request)
+    reason = raw_view.reason_of(user, event.camera)
+    if not reason:
+        return _refused("Say first why you need to see the people as they were filmed.", 403)
+    raw_view.note(user, event, reason)
+    return _clip(request, event, raw=True)
+
+
+@require_POST
+def ask_raw(request: HttpRequest, pk: UUID) -> HttpResponse:
+    event, form = event_for(request, pk), RawReasonForm(request.POST)
+    if not form.is_valid():
+        return _refused("A reason of at least five letters is needed.", 422)
+    raw_view.allow(person(request), event.camera, form.cleaned_data["reason"])
+    return HttpResponse(status=204)
+
+
+def _clip(request: HttpRequest, event: Event, *, raw: bool) -> HttpResponseBase:
+    file = pose_window.open_clip(event, raw=raw)
     if file is None:
         raise Http404
     return file_response(request, file, "video/mp4")
@@ -92,12 +147,15 @@ def _next(request: HttpRequest, camera: str) -> dict[str, Any]:
 
 
 def _shown(request: HttpRequest, event: Event, camera: str) -> dict[str, Any]:
+    return {"event": event, "facts": pose_window.event_facts(event)} | _tail(request, camera)
+
+
+def _tail(request: HttpRequest, camera: str) -> dict[str, Any]:
+    """What stands beside the stage whatever is on it."""
+    user = person(request)
     return {
-        "event": event,
-        "facts": pose_window.event_facts(event),
-        "key": uuid4(),
-        "last": record_verdict.last_own(person(request)),
-        "waiting": lease.waiting(person(request), camera),
+        "last": record_verdict.last_own(user),
+        "waiting": lease.waiting(user, camera),
         "count_up_to": lease.COUNT_UP_TO,
         "chosen": camera,
     }

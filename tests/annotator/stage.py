@@ -19,6 +19,7 @@ from django.utils import timezone
 from alfred.models import (
     Camera,
     Candidate,
+    Clip,
     Deployment,
     DetectorVersion,
     Evaluation,
@@ -49,6 +50,8 @@ PROBABILITY = 0.3719
 LABEL, OLDER_LABEL, CANDIDATE_LABEL = "netting-7", "netting-6", "netting-8"
 VIDEO = bytes(range(256)) * 8
 """Stands for a playable file: 2048 bytes of which each tells its place."""
+RAW = VIDEO[::-1]
+"""Stands for a clip as it was filmed."""
 
 
 @dataclass
@@ -117,6 +120,9 @@ def open_event(where: Scene, lane: Lane, segments: list[Segment], place: float |
             asked=True,
             seed=1,
         )
+    key = artifacts().put_bytes(where.camera.slug, VIDEO, ".mp4")
+    raw = artifacts().put_bytes(where.camera.slug, RAW, ".mp4")
+    Clip.objects.create(event=event, blurred=key, raw=raw, offset_pts=0.5)
     return event
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from alfred.models import Rendition, Round
+from alfred.models import AuditEntry, Clip, Lane, Rendition, Round, User
+from alfred.services import raw_view
 from tests import world
 from tests.annotator import stage
 from tests.annotator.stage import VIDEO, Scene
@@ -85,13 +89,34 @@ def test_a_range_outside_the_file(client: Client, where: Scene, asked: str) -> N
     assert "no-store" in response.headers["Cache-Control"]
 
 
-def test_an_event_plays_its_recording(client: Client, where: Scene) -> None:
-    response = client.get(reverse("event-video", args=[where.events[0].pk]), headers={"Range": "bytes=3-5"})
+def test_an_event_plays_its_clip_blurred(client: Client, where: Scene) -> None:
+    response = client.get(reverse("event-clip", args=[where.events[0].pk]), headers={"Range": "bytes=3-5"})
     assert (response.status_code, body(response)) == (206, VIDEO[3:6])
     assert_private(response)
+    Clip.objects.all().delete()
+    assert client.get(reverse("event-clip", args=[where.events[0].pk])).status_code == 404
     Rendition.objects.all().delete()
-    assert client.get(reverse("event-video", args=[where.events[0].pk])).status_code == 404
     assert get(client, where, None).status_code == 404
+
+
+def test_people_as_filmed_need_a_reason_once_and_every_look_is_noted(client: Client, where: Scene) -> None:
+    events = [where.events[0], stage.open_event(where, Lane.WARMUP, where.segments[:1])]
+    first, second = (reverse("event-raw", args=[event.pk]) for event in events)
+    ask = reverse("event-raw-ask", args=[where.events[0].pk])
+    assert client.get(first).status_code == 403
+    assert client.post(ask, {"reason": "x"}).status_code == 422 and client.get(first).status_code == 403
+    assert client.post(ask, {"reason": "a child may be hurt"}).status_code == 204
+    for _ in range(2):
+        response = client.get(first)
+        assert (response.status_code, body(response)) == (200, stage.RAW)
+        assert_private(response)
+    assert client.get(second).status_code == 200  # the reason holds for the camera
+    looks = AuditEntry.objects.filter(action="looked at raw video")
+    assert sorted(look.details["event"] for look in looks) == sorted(str(e.pk) for e in events)
+    assert {look.details["reason"] for look in looks} == {"a child may be hurt"}
+    user = User.objects.get(username="alice")
+    with mock.patch("alfred.services.raw_view.timezone.now", return_value=timezone.now() + timedelta(hours=9)):
+        assert raw_view.reason_of(user, where.camera) == ""
 
 
 def test_the_manifest_is_the_rounds_parquet(client: Client, where: Scene) -> None:

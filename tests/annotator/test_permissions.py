@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from alfred.models import Camera, Deployment, Event, Membership, Round, Segment, User, Verdict
-from alfred.services import add_camera
+from alfred.services import add_camera, lease
 from tests import world
 from tests.annotator import stage
 from tests.annotator.stage import Scene
@@ -76,16 +76,20 @@ ROUTES = {
     "words": Route("outsider", 200),
     "review": Route("outsider", 200),
     "review-next": Route("outsider", 200),
-    "review-undo": Route("outsider", 200, "post"),
+    "review-undo": Route("outsider", 409, "post"),
     "review-heartbeat": Route("outsider", 200, "post"),
     "review-release": Route("outsider", 204, "post"),
+    "review-more": Route("outsider", 200),
+    "keys": Route("outsider", 200),
     "alerts": Route("outsider", 200),
     "alert-judge": Route("annotator", 302, "post", _flagged),
     "cameras": Route("outsider", 200),
     "camera-add": Route("admin", 200),
     "verdict": Route("annotator", 201, "post", _event, lambda w: {"answer": "normal", "key": uuid4()}),
     "event-poses": Route("annotator", 200, at=_event),
-    "event-video": Route("annotator", 200, at=_event),
+    "event-clip": Route("annotator", 200, at=_event),
+    "event-raw": Route("annotator", 403, at=_event),
+    "event-raw-ask": Route("annotator", 204, "post", _event, lambda w: {"reason": "who is it"}),
     "camera": Route("supervisor", 200, at=_slug),
     "camera-status": Route("supervisor", 200, at=_slug),
     "camera-progress": Route("supervisor", 200, at=_slug),
@@ -112,7 +116,7 @@ ROUTES = {
     "round-promote": Route("admin", 302, "post", _round),
     "round-reject": Route("admin", 302, "post", _round, lambda w: {"reason": "no"}),
 }
-GETS_THAT_LEASE = {"review", "review-next"}
+GETS_THAT_LEASE = {"review", "review-next", "review-more"}
 """Showing an event leases it to the person for 90 s: the one thing a GET may write."""
 
 
@@ -252,7 +256,7 @@ def test_pages_of_no_camera_name_no_foreign_one(house: House) -> None:
         for name in ("review", "review-next", "cameras"):
             text = client.get(reverse(name)).content.decode()
             assert "Foreign" not in text and house.foreign.camera.slug not in text, (role, name)
-            client.post(reverse("review-release"))
+            lease.release(house.users[role])
             assert ("Own gate" in text) == (role == "supervisor" or (role == "annotator" and name != "cameras"))
 
 
@@ -301,7 +305,7 @@ def test_a_role_taken_away_ends_everything_at_once(house: House) -> None:
     assert client.get(url_of("event-poses", house.own)).status_code == 404
     undone = client.post(reverse("review-undo"))
     assert "Own gate" not in undone.content.decode()
-    assert "alfred:say" in undone.headers["HX-Trigger"]
+    assert undone.status_code == 409
     assert "Own gate" not in client.get(reverse("review")).content.decode()
     assert fingerprint() == before
     assert Verdict.objects.filter(event=event).count() == 1

@@ -10,12 +10,14 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from alfred.models import Event, Lane, Lease, User, ValidationSet, Verdict
+from alfred.services import lease
 from tests import world
 from tests.annotator import stage
 from tests.annotator.pages import Page
@@ -46,7 +48,6 @@ def then(client: Client, event: Event, answer: str = "normal", **data: Any) -> A
     """Answer, and what the page shows next: the answer to an answer asks the page to look for it."""
     response = post(client, event, answer, **data)
     assert (response.status_code, response.content) == (201, b"")
-    assert "alfred:next" in response.headers["HX-Trigger"] and response.headers["HX-Reswap"] == "none"
     return client.get(NEXT, {"camera": data.get("camera", "")})
 
 
@@ -95,7 +96,6 @@ def test_the_same_key_writes_once(gate: Scene, cast: world.People) -> None:
     first = post(client, gate.events[0], key=key)
     again = post(client, gate.events[0], "anomaly", key=key)
     assert (first.status_code, again.status_code) == (201, 200)
-    assert first.headers["HX-Trigger"] == again.headers["HX-Trigger"]
     assert list(Verdict.objects.values_list("answer", flat=True)) == ["normal"]
 
 
@@ -171,14 +171,14 @@ def test_a_skipped_event_goes_to_others_then_to_a_supervisor(gate: Scene, cast: 
 
 
 def test_undo_brings_the_event_back_first(gate: Scene, cast: world.People) -> None:
-    client, (first, second, _) = signed_in(cast.alice), gate.events
+    client, (first, second, third) = signed_in(cast.alice), gate.events
     assert shown(then(client, first, "anomaly")) == second.pk
     back = client.post(reverse("review-undo"))
     assert back.status_code == 200 and shown(back) == first.pk
     assert list(Verdict.objects.order_by("id").values_list("answer", flat=True)) == ["anomaly", "undo"]
     assert shown(client.get(NEXT)) == first.pk
-    assert shown(signed_in(cast.bob).get(NEXT)) == second.pk  # what was held before is free again
-    assert shown(then(client, first, "normal")) == gate.events[2].pk
+    assert shown(signed_in(cast.bob).get(NEXT)) == third.pk  # what was on the stage before comes right after it
+    assert shown(then(client, first, "normal")) == second.pk
     assert not Verdict.objects.filter(second=True).exists()
 
 
@@ -213,20 +213,19 @@ def test_the_strip_is_labelled_and_stands_with_the_slider(gate: Scene, cast: wor
 
 def test_undo_says_why_not_and_changes_nothing(gate: Scene, cast: world.People) -> None:
     alice, bob, event = signed_in(cast.alice), signed_in(cast.bob), gate.events[0]
-    assert "nothing of yours" in alice.post(reverse("review-undo")).headers["HX-Trigger"]
+    assert "nothing of yours" in alice.post(reverse("review-undo")).content.decode()
     post(alice, event, "skip")
     assert shown(bob.get(NEXT)) == event.pk
     refused = alice.post(reverse("review-undo"))
-    assert "Another person is looking" in refused.headers["HX-Trigger"]
-    assert refused.headers["HX-Reswap"] == "none" and refused.content == b""
+    assert refused.status_code == 409 and b"Another person is looking" in refused.content
     post(bob, event, "normal")
-    assert "Another person has answered" in alice.post(reverse("review-undo")).headers["HX-Trigger"]
+    assert "Another person has answered" in alice.post(reverse("review-undo")).content.decode()
     assert Verdict.objects.count() == 2
 
 
 def test_one_cannot_undo_anothers_answer(gate: Scene, cast: world.People) -> None:
     post(signed_in(cast.alice), gate.events[0])
-    assert "nothing of yours" in signed_in(cast.bob).post(reverse("review-undo")).headers["HX-Trigger"]
+    assert "nothing of yours" in signed_in(cast.bob).post(reverse("review-undo")).content.decode()
     assert Verdict.objects.count() == 1
 
 
@@ -264,11 +263,11 @@ def test_the_filter_stays_with_its_camera(gate: Scene, cast: world.People) -> No
     page = client.get(reverse("review"), {"camera": "yard"})
     assert shown(page) == yard.events[0].pk
     assert '<option value="yard" selected>' in page.content.decode()
-    assert f'hx-get="{NEXT}?camera=yard"' in page.content.decode()
+    assert 'data-camera="yard"' in page.content.decode()
     second = then(client, yard.events[0], camera="yard")
     assert shown(second) == yard.events[1].pk and "1 in the queue" in words(second)
     end = then(client, yard.events[1], camera="yard")
-    assert "3 events wait on your other cameras" in words(end) and f"{NEXT}?camera=yard" in end.content.decode()
+    assert "3 events wait on your other cameras" in words(end)
     assert shown(client.post(reverse("review-undo"), {"camera": "yard"})) == yard.events[1].pk
 
 
@@ -278,10 +277,18 @@ def test_a_lease_ends_when_its_holder_leaves(gate: Scene, cast: world.People) ->
         alice.force_login(cast.alice)
         assert shown(alice.get(NEXT)) == gate.events[0].pk
         assert shown(bob.get(NEXT)) == gate.events[1].pk
-        bob.post(reverse("review-release"))
+        lease.release(cast.bob)
         alice.post(leave)
+        if leave == reverse("review-release"):  # a page loaded again within seconds finds its place
+            assert shown(alice.get(NEXT)) == gate.events[0].pk
+            alice.post(leave)
+            assert shown(bob.get(NEXT)) == gate.events[1].pk
+            lease.release(cast.bob)
+            Lease.objects.filter(released_at=None).update(
+                expires_at=F("expires_at") - timedelta(seconds=lease.RELOAD_S)
+            )
         assert shown(bob.get(NEXT)) == gate.events[0].pk
-        bob.post(reverse("review-release"))
+        lease.release(cast.bob)
     assert alice.get(NEXT).status_code in (302, 403)
 
 
@@ -291,11 +298,11 @@ def test_a_heartbeat_renews_only_ones_own(gate: Scene, cast: world.People) -> No
     bob.get(NEXT)
     soon = timezone.now() + timedelta(seconds=9)
     Lease.objects.update(expires_at=soon)
-    assert alice.post(reverse("review-heartbeat")).json() == {"renewed": 1}
+    assert alice.post(reverse("review-heartbeat")).json() == {"renewed": 1, "held": [str(gate.events[0].pk)]}
     assert Lease.objects.get(user=cast.bob).expires_at == soon
     assert Lease.objects.get(user=cast.alice).expires_at > soon + timedelta(seconds=60)
     Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    assert alice.post(reverse("review-heartbeat")).json() == {"renewed": 0}  # too late: it is anybody's now
+    assert alice.post(reverse("review-heartbeat")).json() == {"renewed": 0, "held": []}  # too late: it is anybody's now
 
 
 def test_one_screen_is_one_lease(gate: Scene, cast: world.People) -> None:

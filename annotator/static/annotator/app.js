@@ -1,47 +1,27 @@
-// Wires the pages: the player, answers by key, live progress, charts. No inline code anywhere (strict CSP).
+// Wires the pages but review (review.js): the player of a recording, live progress, charts. No inline code anywhere.
 import { Player } from "./player.js";
 import { drawCharts } from "./charts.js";
 import { drawScores } from "./scores.js";
+import { typing } from "./keys.js";
+import { toggleHelp } from "./page.js";
 
 let player = null;
-let shownAt = performance.now();
-
-function token() {
-  return JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
-}
-
-function say(text, kind = "error") {
-  const p = document.createElement("p");
-  p.className = `notice ${kind}`;
-  p.textContent = text;
-  document.getElementById("notices").replaceChildren(p);
-}
 
 function openPlayer() {
+  if (document.getElementById("review")) return;
   const root = document.querySelector("[data-player]");
   if (player && player.root === root) return;
   if (player) player.stop();
   player = root ? new Player(root) : null;
-  shownAt = performance.now();
   if (player) player.load();
 }
 
-document.addEventListener("alfred:loaded", (e) => {
-  const line = document.querySelector("[data-people]");
-  const asked = e.detail.people.filter((p) => p.asked).map((p) => p.name);
-  if (line) line.textContent = `${e.detail.people.length} in view · asked: ● ${asked.join(", ")}`;
+document.addEventListener("alfred:loaded", () => {
   const at = parseFloat(new URLSearchParams(location.hash.slice(1)).get("t"));
   if (at > 0) goTo(at); // a link to a moment of a recording: #t=12.3
 });
 
-// Answers. A failed request keeps the form with its key, so pressing again writes once.
 document.addEventListener("click", (e) => {
-  const button = e.target.closest("[data-answer]");
-  if (button) {
-    button.form.elements.answer.value = button.dataset.answer;
-    button.form.elements.active_ms.value = Math.round(Math.min(performance.now() - shownAt, 600000));
-    button.classList.add("chosen");
-  }
   if (e.target.closest("[data-action=help]")) toggleHelp();
   const spot = e.target.closest("[data-seek-to]");
   if (spot) goTo(parseFloat(spot.dataset.seekTo));
@@ -56,60 +36,20 @@ function goTo(seconds) {
   player.root.scrollIntoView({ block: "nearest" });
 }
 document.addEventListener("alfred:seek", (e) => goTo(e.detail));
-function failed() {
-  document.querySelectorAll(".chosen").forEach((b) => b.classList.remove("chosen"));
-  say("The server did not take this yet; nothing is lost. Press the key again.");
-}
-document.body.addEventListener("htmx:sendError", failed);
-document.body.addEventListener("htmx:timeout", failed);
-document.body.addEventListener("htmx:responseError", (e) => {
-  if (e.detail.xhr.status === 403) say("Your session has ended. Sign in again in another tab, then press the key again.");
-  else failed();
-});
-document.body.addEventListener("alfred:say", (e) => say(e.detail.text));
 document.body.addEventListener("htmx:afterSwap", () => {
-  if (document.querySelector("#review [data-event]")) document.getElementById("notices").replaceChildren();
   openPlayer();
   drawCharts();
   watchTables();
 });
 
-// Keys. Inactive while typing, composing, or with a modifier held.
-const ANSWERS = { n: "normal", x: "normal", a: "anomaly", u: "unsure", s: "skip" };
-const MOVES = { " ": "play", ",": "back", ".": "forth", ArrowLeft: "second-back", ArrowRight: "second-forth", "[": "slower", "]": "faster", v: "zoom" };
-
-function typing(e) {
-  const t = e.target;
-  return e.isComposing || t.isContentEditable || /^(TEXTAREA|SELECT)$/.test(t.tagName) || (t.tagName === "INPUT" && t.type !== "range");
-}
+// Keys of a recording's player. Inactive while typing, composing, or with a modifier held.
+const MOVES = { " ": "play", ",": "back", ".": "forth", ArrowLeft: "second-back", ArrowRight: "second-forth", "[": "slower", "]": "faster", v: "view", x: "zoom", t: "trail" };
 document.addEventListener("keydown", (e) => {
-  if (typing(e)) return;
+  if (!player || typing(e) || e.ctrlKey || e.metaKey || e.altKey || e.repeat) return;
   const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
-  if (key === "z" && (e.ctrlKey || e.metaKey)) { e.preventDefault(); undo(); return; }
-  if (e.ctrlKey || e.metaKey || e.altKey || e.repeat) return;
   const onButton = e.target.tagName === "BUTTON" || e.target.tagName === "A";
-  if (MOVES[key] && player && !(key === " " && onButton)) { e.preventDefault(); player.act(MOVES[key]); }
-  else if (!document.getElementById("review")) return;
-  else if (ANSWERS[key]) document.querySelector(`[data-answer=${ANSWERS[key]}]:not(:disabled)`)?.click();
-  else if (key === "z" || key === "Backspace") { e.preventDefault(); undo(); }
-  else if (key === "?") toggleHelp();
+  if (MOVES[key] && !(key === " " && onButton)) { e.preventDefault(); player.act(MOVES[key]); }
 });
-function undo() { document.querySelector("[data-undo]")?.click(); }
-function toggleHelp() { const help = document.getElementById("help"); if (help) help.hidden = !help.hidden; }
-
-// One heartbeat renews the lease; closing the page gives it back at once.
-function keepLease() {
-  const review = document.getElementById("review");
-  if (!review) return;
-  setInterval(() => {
-    if (review.querySelector("[data-event]")) fetch(review.dataset.heartbeat, { method: "POST", headers: { "X-CSRFToken": token() } }).catch(() => {});
-  }, 30000);
-  addEventListener("pagehide", () => {
-    const form = new FormData();
-    form.append("csrfmiddlewaretoken", token());
-    navigator.sendBeacon(review.dataset.release, form);
-  });
-}
 
 // Tables wider than the screen say so, and can be reached and moved by keyboard.
 function watchTables() {
@@ -132,5 +72,4 @@ openPlayer();
 drawCharts();
 drawScores();
 watchTables();
-keepLease();
 listen();

@@ -1,5 +1,7 @@
 // The stage: skeletons drawn from numbers, over the recording's video where its camera keeps one.
 
+import { say, token } from "./page.js";
+
 const LIMBS = [
   [5, 7], [7, 9], [6, 8], [8, 10], [11, 13], [13, 15], [12, 14], [14, 16], [5, 6], [11, 12], [5, 11], [6, 12], [0, 5], [0, 6],
 ];
@@ -8,6 +10,7 @@ const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 const HOLD_S = 0.2; // a gap up to this long is bridged, a longer one hides the person
 const CHUNK_S = 20;
+const TRAIL_S = 2;
 
 // As times stand in lists: 6:38.7
 function minutes(seconds) {
@@ -15,9 +18,39 @@ function minutes(seconds) {
   return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
 }
 
+// Poses (and video) of events that come next, asked for while the present one is looked at.
+const fetched = new Map();
+
+async function json(url) {
+  const response = await fetch(url, { headers: { Accept: "application/json" } });
+  if (!response.ok) throw new Error(response.status);
+  return response.json();
+}
+
+export function prefetch(root) {
+  const { poses, video } = root.dataset;
+  if (!fetched.has(poses)) { const asked = json(poses); asked.catch(() => fetched.delete(poses)); fetched.set(poses, asked); }
+  if (video && !fetched.has(video)) {
+    const asked = fetch(video).then((r) => { if (!r.ok) throw new Error(r.status); return r.blob(); }).then((blob) => URL.createObjectURL(blob));
+    asked.catch(() => fetched.delete(video));
+    fetched.set(video, asked);
+  }
+}
+
+export function forget(root) {
+  if (!root) return;
+  fetched.get(root.dataset.video)?.then((url) => URL.revokeObjectURL(url), () => {});
+  fetched.delete(root.dataset.poses);
+  fetched.delete(root.dataset.video);
+}
+
 export class Player {
   constructor(root) {
     this.root = root;
+    this.ended = new AbortController();
+    this.trimmed = [null, null];
+    this.trail = localStorage.getItem("alfred-trail") === "on";
+    this.ground = root.dataset.duration ? "video" : localStorage.getItem("alfred-ground") ?? "black";
     this.canvas = root.querySelector(".stage canvas");
     this.video = root.querySelector("video");
     this.strip = root.querySelector("[data-strip]");
@@ -32,8 +65,9 @@ export class Player {
     this.t = 0;
     this.stopped = false;
     this.reduced = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    root.addEventListener("click", (e) => this.act(e.target.closest("[data-action]")?.dataset.action));
-    this.seek.addEventListener("input", () => this.go(this.start + (this.seek.value / 1000) * (this.end - this.start)));
+    const { signal } = this.ended;
+    root.addEventListener("click", (e) => this.act(e.target.closest("[data-action]")?.dataset.action), { signal });
+    this.seek.addEventListener("input", () => this.go(this.start + (this.seek.value / 1000) * (this.end - this.start)), { signal });
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.canvas);
   }
@@ -51,7 +85,7 @@ export class Player {
     this.t = this.start;
     this.note.textContent = this.data.people.length ? "" : "Nobody in view.";
     this.resize();
-    if (this.root.dataset.video) this.openVideo();
+    this.lay();
     this.last = performance.now();
     if (this.reduced) this.pause();
     requestAnimationFrame((now) => this.tick(now));
@@ -59,29 +93,72 @@ export class Player {
   }
 
   async fetchPoses(start) {
-    const query = this.duration ? `?start=${start}&end=${start + CHUNK_S}` : "";
-    const response = await fetch(this.root.dataset.poses + query, { headers: { Accept: "application/json" } });
-    if (!response.ok) throw new Error(response.status);
-    this.data = await response.json();
+    const { poses } = this.root.dataset;
+    if (this.duration) this.data = await json(`${poses}?start=${start}&end=${start + CHUNK_S}`);
+    else if (fetched.has(poses)) this.data = await fetched.get(poses);
+    else { prefetch(this.root); this.data = await fetched.get(poses); } // kept: an answer taken back shows it again
   }
 
-  openVideo() {
+  // What lies under the poses: black, a floor grid, or the video where there is one.
+  get grounds() {
+    const { video, raw } = this.root.dataset;
+    return ["black", "grid", ...(video ? ["video"] : []), ...(raw ? ["raw"] : [])];
+  }
+
+  lay() {
+    if (!this.grounds.includes(this.ground)) this.ground = "black";
+    if (this.ground === "video" || this.ground === "raw") this.openVideo();
+    else if (this.hasVideo) { this.video.pause(); this.video.hidden = true; }
+    const button = this.root.querySelector("[data-action=view]");
+    if (button) button.textContent = { black: "On black", grid: "On a grid", video: this.root.dataset.raw ? "Blurred" : "On video", raw: "As filmed" }[this.ground];
+    this.draw();
+  }
+
+  async openVideo() {
     const video = this.video;
-    video.src = this.root.dataset.video;
+    const url = this.ground === "raw" ? this.root.dataset.raw : this.root.dataset.video;
+    if (this.laid === url) { video.hidden = false; video.currentTime = this.clip(this.t) + 0.001; if (this.playing) video.play().catch(() => {}); return; }
+    if (this.ground === "raw" && !(await this.mayLook())) { this.ground = "black"; this.lay(); return; }
+    const again = this.laid;
+    this.laid = url;
+    if (this.duration) video.src = url;
+    else {
+      try { video.src = this.ground === "raw" ? url : await (prefetch(this.root), fetched.get(url)); } catch { this.root.removeAttribute("data-video"); this.ground = "black"; this.lay(); return; }
+      if (this.stopped) return;
+    }
     video.hidden = false;
     video.playbackRate = this.speed;
-    video.addEventListener("loadedmetadata", () => { video.currentTime = this.t + 0.001; });
-    video.addEventListener("error", () => { video.hidden = true; this.root.removeAttribute("data-video"); });
+    if (again) { video.play().catch(() => {}); return; }
+    const { signal } = this.ended;
+    video.addEventListener("loadedmetadata", () => { video.currentTime = this.clip(this.t) + 0.001; }, { signal });
+    video.addEventListener("error", () => { if (this.stopped) return; video.hidden = true; this.root.removeAttribute("data-video"); this.ground = "black"; this.lay(); }, { signal });
     if (video.requestVideoFrameCallback) {
       // The frame's own time, not a guess from the clock: the overlay is that of the picture on screen.
       const shown = (_, frame) => {
         if (this.stopped) return;
-        this.show(frame.mediaTime);
+        if (this.hasVideo) this.show(frame.mediaTime + this.offset);
         video.requestVideoFrameCallback(shown);
       };
       video.requestVideoFrameCallback(shown);
     }
     if (this.playing) video.play().catch(() => {});
+  }
+
+  // A clip's own time begins with its first frame, which stands at `offset` of the recording.
+  get offset() { return parseFloat(this.root.dataset.offset || "0"); }
+  clip(t) { return Math.max(0, t - this.offset); }
+
+  // People as they were filmed are shown to who says why, once a day and camera; the server notes every look.
+  async mayLook() {
+    const { raw, ask } = this.root.dataset;
+    const first = await fetch(raw, { headers: { Range: "bytes=0-0" } }).catch(() => null);
+    if (first?.ok) return true;
+    if (first?.status !== 403 || !this.wished) return false; // only a key or a click opens a question
+    const reason = prompt("Why do you need to see the people as they were filmed? This is kept with your name.");
+    if (!reason) return false;
+    const answer = await fetch(ask, { method: "POST", body: new URLSearchParams({ reason }), headers: { "X-CSRFToken": token() } }).catch(() => null);
+    if (answer && !answer.ok) say(await answer.text());
+    return Boolean(answer?.ok);
   }
 
   get hasVideo() { return !this.video.hidden; }
@@ -91,9 +168,10 @@ export class Player {
     const passed = ((now - this.last) / 1000) * this.speed;
     this.last = now;
     if (this.hasVideo) {
-      if (!this.video.requestVideoFrameCallback) this.show(this.video.currentTime);
-      if (this.video.currentTime > this.end || this.video.ended) {
-        this.video.currentTime = this.start + 0.001;
+      // Without the callback (no browser of ours) the clock of the video is as near as we get.
+      if (!this.video.requestVideoFrameCallback) this.show(this.video.currentTime + this.offset);
+      if (this.video.currentTime + this.offset > this.end || this.video.ended) {
+        this.video.currentTime = this.clip(this.start) + 0.001;
         if (this.playing) this.video.play().catch(() => {});
       }
     } else if (this.playing) {
@@ -115,7 +193,7 @@ export class Player {
 
   go(t) {
     const at = Math.min(this.end, Math.max(this.start, t));
-    if (this.hasVideo) { this.t = at; this.video.currentTime = at + 0.001; } else this.show(at);
+    if (this.hasVideo) { this.t = at; this.video.currentTime = this.clip(at) + 0.001; } else this.show(at);
   }
 
   act(action) {
@@ -129,6 +207,13 @@ export class Player {
     if (action === "speed") this.setSpeed(SPEEDS[(SPEEDS.indexOf(this.speed) + 1) % SPEEDS.length]);
     if (action === "slower") this.setSpeed(SPEEDS[Math.max(0, SPEEDS.indexOf(this.speed) - 1)]);
     if (action === "faster") this.setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, SPEEDS.indexOf(this.speed) + 1)]);
+    if (action === "view") {
+      this.wished = true;
+      this.ground = this.grounds[(this.grounds.indexOf(this.ground) + 1) % this.grounds.length];
+      if (!this.duration) localStorage.setItem("alfred-ground", this.ground);
+      this.lay();
+    }
+    if (action === "trail") { this.trail = !this.trail; localStorage.setItem("alfred-trail", this.trail ? "on" : "off"); this.draw(); }
     if (action === "zoom") { this.zoomed = !this.zoomed; this.draw(); }
   }
 
@@ -188,7 +273,9 @@ export class Player {
       g.strokeStyle = "#26313c";
       g.lineWidth = 1;
       g.strokeRect(view.dx, view.dy, this.data.width * view.scale, this.data.height * view.scale);
+      if (this.ground === "grid") this.drawGrid(g, view);
     }
+    if (this.trail) this.data.people.forEach((person, i) => this.drawTrail(g, view, person, COLOURS[(parseInt(person.name) || i + 1) % COLOURS.length]));
     // A recording's people have numbers: they keep their colour when the next stretch is loaded.
     this.data.people.forEach((person, i) => this.drawPerson(g, view, person, COLOURS[(parseInt(person.name) || i + 1) % COLOURS.length]));
     this.drawStrip();
@@ -197,6 +284,41 @@ export class Player {
     }
     const [at, long] = [this.t - this.start, this.end - this.start];
     this.clock.textContent = long < 60 ? `${at.toFixed(1)} / ${long.toFixed(1)} s` : `${minutes(at)} / ${minutes(long)}`;
+  }
+
+  // Lines on an imagined floor: a sense of depth, nothing of the place.
+  drawGrid(g, view) {
+    const { width: w, height: h } = this.data;
+    const x = (v) => view.dx + v * view.scale, y = (v) => view.dy + v * view.scale;
+    const horizon = 0.35 * h;
+    g.beginPath();
+    for (let i = -12; i <= 12; i++) { g.moveTo(x(w / 2 + (i * w) / 40), y(horizon)); g.lineTo(x(w / 2 + (i * w) / 8), y(h)); }
+    for (let i = 1; i <= 9; i++) { const at = horizon + (h - horizon) * (i / 9) ** 2; g.moveTo(x(0), y(at)); g.lineTo(x(w), y(at)); }
+    g.save();
+    g.clip(((box) => { box.rect(x(0), y(0), w * view.scale, h * view.scale); return box; })(new Path2D()));
+    g.globalAlpha = 0.7;
+    g.stroke();
+    g.restore();
+    g.globalAlpha = 1;
+  }
+
+  // Where the middle of the hips has been in the last two seconds.
+  drawTrail(g, view, person, colour) {
+    g.beginPath();
+    let before = null;
+    person.pts.forEach((t, i) => {
+      const c = person.confidence[i];
+      if (t > this.t || t < this.t - TRAIL_S || Math.min(c[11], c[12]) < 10) return;
+      const [px, py] = [(person.xy[i][22] + person.xy[i][24]) / 2, (person.xy[i][23] + person.xy[i][25]) / 2];
+      const spot = [view.dx + px * view.scale, view.dy + py * view.scale];
+      if (before !== null && t - before <= HOLD_S + 0.02) g.lineTo(...spot); else g.moveTo(...spot);
+      before = t;
+    });
+    g.strokeStyle = colour;
+    g.lineWidth = 2 * (window.devicePixelRatio || 1);
+    g.globalAlpha = 0.5;
+    g.stroke();
+    g.globalAlpha = 1;
   }
 
   placeVideo(view) {
@@ -278,11 +400,25 @@ export class Player {
       });
       g.globalAlpha = 1;
     }
+    const spot = (t) => ((t - this.start) / (this.end - this.start)) * w;
+    const [from, until] = this.trimmed;
+    g.fillStyle = getComputedStyle(this.root).getPropertyValue("--ground");
+    g.globalAlpha = 0.75;
+    if (from !== null) g.fillRect(0, 0, spot(from), h);
+    if (until !== null) g.fillRect(spot(until), 0, w - spot(until), h);
+    g.globalAlpha = 1;
     if (this.end > this.start) {
       g.fillStyle = accent;
       g.fillRect(((this.t - this.start) / (this.end - this.start)) * (w - 2), 0, 2 * (window.devicePixelRatio || 1), h);
     }
   }
 
-  stop() { this.stopped = true; this.video.pause(); this.video.removeAttribute("src"); this.observer.disconnect(); }
+  stop() {
+    this.stopped = true;
+    this.ended.abort();
+    this.video.pause();
+    this.video.removeAttribute("src");
+    this.video.hidden = true;
+    this.observer.disconnect();
+  }
 }

@@ -1,0 +1,17 @@
+// What every page has: the token of its forms, a place for notices, a help card.
+
+export function token() {
+  return JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
+}
+
+export function say(text, kind = "error") {
+  const p = document.createElement("p");
+  p.className = `notice ${kind}`;
+  p.textContent = text;
+  document.getElementById("notices").replaceChildren(p);
+}
+
+export function toggleHelp() {
+  const help = document.getElementById("help");
+  if (help) help.hidden = !help.hidden;
+}

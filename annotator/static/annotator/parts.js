@@ -1,0 +1,82 @@
+// Saying more than one key: each person by themselves, the range that is meant, why, and a comment.
+
+const STATES = [["same", "as answered"], ["normal", "normal"], ["anomaly", "anomaly"], ["", "left out"]];
+
+const LEAST_S = 1;
+
+export class Parts {
+  constructor(side, player) {
+    this.list = side.querySelector("[data-parts]");
+    this.range = side.querySelector("[data-trimmed]");
+    this.reason = side.querySelector("[data-reason]");
+    this.text = side.querySelector("[data-comment]");
+    this.box = side.querySelector(".finer");
+    this.player = player;
+    this.text.addEventListener("keydown", (e) => { if (e.key === "Enter" || e.key === "Escape") { e.preventDefault(); this.text.blur(); } });
+    this.reset();
+  }
+
+  reset() {
+    this.people = {};
+    this.from = this.until = null;
+    this.list.replaceChildren();
+    this.reason.value = "";
+    this.text.value = "";
+    this.tell();
+  }
+
+  // A choice for each asked person, where there are several.
+  offer(names) {
+    this.list.replaceChildren();
+    if (names.length < 2) return;
+    for (const name of names) {
+      const label = document.createElement("label");
+      const select = document.createElement("select");
+      for (const [value, words] of STATES) select.append(new Option(words, value));
+      select.addEventListener("change", () => { if (select.value === "same") delete this.people[name]; else this.people[name] = select.value; });
+      label.append(`● ${name} `, select);
+      this.list.append(label);
+    }
+  }
+
+  trim(which) {
+    const player = this.player();
+    if (!player?.data) return;
+    this[which] = player.t;
+    if (this.from !== null && this.until !== null && this.from >= this.until) this[which === "from" ? "until" : "from"] = null;
+    player.trimmed = [this.from, this.until];
+    player.draw();
+    this.box.open = true;
+    this.tell();
+  }
+
+  tell() {
+    const player = this.player();
+    const words = (t) => `${(t - (player?.start ?? 0)).toFixed(1)} s`;
+    this.range.textContent = this.from === null && this.until === null ? "all of it"
+      : `${this.from === null ? "the beginning" : words(this.from)} to ${this.until === null ? "the end" : words(this.until)}`;
+  }
+
+  comment() { this.box.open = true; this.text.focus(); }
+
+  // Why this can't be sent as it is, in words; "" where it can.
+  objection() {
+    const player = this.player();
+    const [from, until] = [this.from ?? player?.start ?? 0, this.until ?? player?.end ?? Infinity];
+    if (until - from < LEAST_S) return "The range is shorter than a second: move its beginning (I) or its end (O).";
+    const asked = this.list.querySelectorAll("select").length;
+    if (asked && Object.values(this.people).filter((said) => said === "").length === asked) return "Everybody is left out: nothing would be judged. Skip says that too.";
+    return "";
+  }
+
+  // Fields of the answer; nothing where nothing more was said.
+  fields(answer) {
+    const found = {};
+    if (Object.keys(this.people).length) found.people = JSON.stringify(this.people);
+    if (this.from !== null) found.from_pts = this.from;
+    if (this.until !== null) found.until_pts = this.until;
+    if (this.reason.value && answer === "normal") found.reason = this.reason.value;
+    if (this.text.value.trim()) found.comment = this.text.value.trim();
+    return found;
+  }
+}

@@ -1,0 +1,291 @@
+// The review page: answer → the next event is on the stage at once; what was said follows to the server.
+import { Player, prefetch, forget } from "./player.js";
+import { Keys } from "./keys.js";
+import { Outbox } from "./outbox.js";
+import { Parts } from "./parts.js";
+import { say, token, toggleHelp } from "./page.js";
+
+const HEARTBEAT_MS = 30000;
+const LOOK_AGAIN_MS = 5000;
+const PAST = 30; // screens kept to be shown again when an answer is taken back before it left
+const root = document.getElementById("review");
+const slot = root.querySelector("[data-slot]");
+const side = root.querySelector("[data-side]");
+const ahead = document.getElementById("ahead");
+const help = document.getElementById("help");
+let player = null;
+let shownAt = performance.now();
+let asking = null;
+const keys = new Keys(JSON.parse(document.getElementById("keys").textContent), help.dataset.singleKeys !== "no");
+const parts = new Parts(side, () => player);
+const outbox = new Outbox(root.dataset.user, token, showUnsent, afterSent);
+const past = [];
+
+const current = () => slot.querySelector("[data-event]");
+const query = (more = []) => new URLSearchParams([...(root.dataset.camera ? [["camera", root.dataset.camera]] : []), ...more]);
+const html = (text) => { const t = document.createElement("template"); t.innerHTML = text; return t.content; };
+
+// Screens.
+function show(section) {
+  player?.stop();
+  slot.replaceChildren(section);
+  const stage = section.querySelector("[data-player]");
+  root.classList.toggle("nothing", !stage);
+  side.querySelectorAll("button, select, input").forEach((control) => { if (!control.closest("[data-tail]")) control.disabled = !stage; });
+  player = stage ? new Player(stage) : null;
+  parts.reset();
+  shownAt = performance.now();
+  player?.load();
+}
+
+function showNext() {
+  const next = ahead.querySelector("template");
+  if (next) {
+    next.remove();
+    show(next.content.querySelector("[data-event]"));
+    return;
+  }
+  show(html('<section class="card narrow empty" data-empty><h2>Fetching the next event…</h2><p data-waits></p></section>').firstElementChild);
+  fetchNext();
+}
+
+function takeTail(content) {
+  const tail = content.querySelector("[data-tail]");
+  if (tail) { side.querySelector("[data-tail]").replaceWith(tail); keys.label(tail); }
+}
+
+function said(words) {
+  const line = side.querySelector("[data-tail] .undo");
+  line.querySelectorAll("p, span").forEach((node) => node.remove());
+  const button = line.querySelector("[data-undo]");
+  button.hidden = false;
+  if (!button.querySelector("kbd")) button.innerHTML = '<kbd data-key="undo">Z</kbd> undo';
+  keys.label(line);
+  const text = document.createElement("span");
+  text.className = "quiet";
+  text.textContent = `takes back your last answer, ${words}`;
+  button.after(" ", text);
+  const count = side.querySelector("[data-waiting]");
+  const left = count ? parseInt(count.dataset.waiting) - 1 : -1;
+  if (left >= 0 && left < 999) { count.dataset.waiting = left; count.textContent = `${left} in the queue`; }
+}
+
+// Answers.
+function answer(value, kind = "") {
+  const section = current();
+  if (!section || !player?.data) return;
+  const objection = parts.objection();
+  if (objection) { say(objection); return; }
+  document.getElementById("notices").replaceChildren();
+  const entry = {
+    key: crypto.randomUUID(), user: root.dataset.user, at: Date.now(), url: section.dataset.verdict,
+    where: section.dataset.where, answer: value,
+    fields: { answer: value, active_ms: Math.round(Math.min(performance.now() - shownAt, 600000)), ...(kind ? { kind } : {}), ...parts.fields(value) },
+  };
+  past.push({ key: entry.key, section });
+  if (past.length > PAST) forget(past.shift().section.querySelector("[data-player]"));
+  performance.mark("alfred-answer");
+  showNext();
+  flash(value);
+  said(`${entry.where}: ${value}`);
+  outbox.add(entry);
+}
+
+function flash(value) {
+  const button = side.querySelector(`[data-answer=${value}]`);
+  button.classList.add("chosen");
+  setTimeout(() => button.classList.remove("chosen"), 80);
+}
+
+async function undo() {
+  const last = outbox.waiting.at(-1);
+  if (last && outbox.take(last.key)) {
+    const kept = past.findIndex((one) => one.key === last.key);
+    if (kept >= 0) { putBack(); show(past.splice(kept, 1)[0].section); say(`Taken back: ${last.where}: ${last.answer}.`, "success"); return; }
+  }
+  if (outbox.waiting.length) { await outbox.flush(); if (outbox.waiting.length) { say("That answer is on its way; it can be taken back once the server has it."); return; } }
+  const response = await ask(root.dataset.undoAt, { method: "POST", body: query(), headers: { "X-CSRFToken": token() } });
+  if (!response) return;
+  const text = await response.text();
+  if (response.status === 409) { say(text); return; }
+  if (!response.ok) { failed(response); return; }
+  const content = html(text);
+  putBack();
+  takeTail(content);
+  show(content.querySelector("[data-event], [data-empty]"));
+}
+
+// What is on the stage waits as the first of those ahead; of more than three the server gives the last away.
+function putBack() {
+  const section = current();
+  if (!section) return;
+  player?.stop();
+  player = null;
+  const held = document.createElement("template");
+  held.dataset.queued = section.dataset.event;
+  held.content.append(section);
+  ahead.prepend(held);
+  [...ahead.querySelectorAll("template")].slice(3).forEach((extra) => extra.remove());
+}
+
+// Asking the server.
+async function ask(url, options = {}) {
+  try { return await fetch(url, { ...options, headers: { Accept: "text/html", "HX-Request": "true", ...options.headers } }); }
+  catch { waits("The server can't be reached. Your answers are kept here and sent when it is back."); return null; }
+}
+
+function failed(response) {
+  waits(response.status === 403 ? "Your session has ended. Sign in again in another tab; your answers are kept here." : "The server did not answer; trying again.");
+}
+
+function waits(words) {
+  const line = slot.querySelector("[data-waits]");
+  if (line) line.textContent = words;
+}
+
+async function fetchNext() {
+  clearTimeout(asking);
+  if (outbox.waiting.length) await outbox.flush();
+  if (current()) return;
+  asking = setTimeout(fetchNext, LOOK_AGAIN_MS);
+  if (outbox.waiting.length) { waits("Your answers are kept here until the server is back."); return; }
+  const response = await ask(`${root.dataset.next}?${query()}`);
+  if (!response || current()) return;
+  if (!response.ok) { failed(response); return; }
+  const content = html(await response.text());
+  if (current()) return;
+  takeTail(content);
+  show(content.querySelector("[data-event], [data-empty]"));
+  if (current()) { clearTimeout(asking); fetchAhead(); }
+}
+
+let fetching = false;
+async function fetchAhead() {
+  if (fetching || !current()) return;
+  fetching = true;
+  try {
+    const have = [current(), ...ahead.querySelectorAll("template")].map((node) => ["have", node.dataset.event ?? node.dataset.queued]);
+    const response = await ask(`${root.dataset.more}?${query(have)}`);
+    if (!response?.ok) return;
+    const content = html(await response.text());
+    const mine = new Set([current()?.dataset.event, ...past.map((one) => one.section.dataset.event)]);
+    content.querySelectorAll("template[data-queued]").forEach((one) => {
+      if (mine.has(one.dataset.queued) || ahead.querySelector(`[data-queued="${one.dataset.queued}"]`)) return;
+      ahead.append(one);
+      prefetch(one.content.querySelector("[data-player]"));
+    });
+    if (!outbox.waiting.length) takeTail(content);
+  } finally { fetching = false; }
+}
+
+function afterSent(entry, outcome) {
+  if (outcome === "refused") say(`Your answer for ${entry.where} was not taken: the event is no longer yours, or was not understood.`);
+  if (!current() && !outbox.waiting.length) fetchNext();
+  else if (ahead.querySelectorAll("template").length < 3) fetchAhead();
+}
+
+function showUnsent(count, why, refused) {
+  const line = document.querySelector("[data-unsent]");
+  const parts = [];
+  if (count && why) parts.push(`${count} answer${count > 1 ? "s wait" : " waits"} to be sent${why === "signed out" ? ": sign in again in another tab" : ""}.`);
+  if (refused) parts.push(`${refused} answer${refused > 1 ? "s were" : " was"} not taken by the server.`);
+  line.hidden = !parts.length;
+  line.textContent = parts.join(" ");
+  if (refused) {
+    const button = document.createElement("button");
+    button.className = "link";
+    button.textContent = "I have read this";
+    button.addEventListener("click", () => outbox.forgetRefused());
+    line.append(" ", button);
+  }
+}
+
+// Keys and clicks.
+function act(action) {
+  if (["normal", "anomaly", "unsure", "skip"].includes(action)) answer(action);
+  else if (action.startsWith("kind-")) { const kind = side.querySelectorAll("[data-kind]")[action.slice(5) - 1]; if (kind) answer("anomaly", kind.dataset.kind); }
+  else if (action === "undo") undo();
+  else if (action === "help") toggleHelp();
+  else if (action === "comment") parts.comment();
+  else if (action === "from" || action === "until") parts.trim(action);
+  else player?.act(action);
+}
+
+document.addEventListener("keydown", (e) => {
+  const action = keys.action(e);
+  if (!action) return;
+  const onButton = e.target.tagName === "BUTTON" || e.target.tagName === "A" || e.target.tagName === "SUMMARY";
+  if (onButton && (e.key === " " || e.key === "Enter")) return;
+  e.preventDefault();
+  act(action);
+});
+root.addEventListener("click", (e) => {
+  const button = e.target.closest("[data-answer], [data-kind], [data-undo], [data-act]");
+  if (!button) return;
+  if (button.dataset.answer) answer(button.dataset.answer);
+  else if (button.dataset.kind) answer("anomaly", button.dataset.kind);
+  else if (button.dataset.act) act(button.dataset.act);
+  else undo();
+  if (matchMedia("(hover: hover)").matches) button.blur(); // so that the space bar plays, not answers again
+});
+
+// On a phone: swipe left = normal, right = anomaly, long press = unsure.
+let touch = null;
+slot.addEventListener("touchstart", (e) => {
+  if (e.touches.length !== 1 || !e.target.closest(".stage")) return;
+  const { clientX: x, clientY: y } = e.touches[0];
+  touch = { x, y, long: setTimeout(() => { touch = null; answer("unsure"); }, 700) };
+}, { passive: true });
+slot.addEventListener("touchmove", (e) => {
+  if (touch && Math.hypot(e.touches[0].clientX - touch.x, e.touches[0].clientY - touch.y) > 12) clearTimeout(touch.long);
+}, { passive: true });
+slot.addEventListener("touchend", (e) => {
+  if (!touch) return;
+  clearTimeout(touch.long);
+  const [dx, dy] = [e.changedTouches[0].clientX - touch.x, e.changedTouches[0].clientY - touch.y];
+  touch = null;
+  if (Math.abs(dx) > 60 && Math.abs(dx) > 2 * Math.abs(dy)) answer(dx < 0 ? "normal" : "anomaly");
+});
+
+// Leases: one heartbeat renews all; what others have taken meanwhile is not shown any more.
+async function heartbeat() {
+  if (!current()) return;
+  try {
+    const response = await fetch(root.dataset.heartbeat, { method: "POST", headers: { "X-CSRFToken": token(), Accept: "application/json" } });
+    if (!response.ok) return;
+    const held = new Set((await response.json()).held);
+    ahead.querySelectorAll("template").forEach((one) => { if (!held.has(one.dataset.queued)) { forget(one.content.querySelector("[data-player]")); one.remove(); } });
+    if (ahead.querySelectorAll("template").length < 3) fetchAhead();
+  } catch { /* the next beat comes */ }
+}
+setInterval(heartbeat, HEARTBEAT_MS);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) heartbeat(); });
+addEventListener("pagehide", () => {
+  const form = new FormData();
+  form.append("csrfmiddlewaretoken", token());
+  navigator.sendBeacon(root.dataset.release, form);
+});
+addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
+
+// Nothing unsent is left behind unseen when signing out.
+document.querySelector("form[action$='logout/']")?.addEventListener("submit", async (e) => {
+  if (!outbox.waiting.length) return;
+  e.preventDefault();
+  await outbox.flush();
+  const left = outbox.waiting.length;
+  if (!left || confirm(`${left} of your answers could not be sent. They stay on this computer and are sent when you sign in here again. Sign out all the same?`)) e.target.submit();
+});
+
+document.addEventListener("alfred:loaded", (e) => {
+  const asked = e.detail.people.filter((p) => p.asked);
+  const line = slot.querySelector("[data-people]");
+  if (line) line.textContent = `${e.detail.people.length} in view · asked: ● ${asked.map((p) => p.name).join(", ")}`;
+  parts.offer(asked.map((p) => p.name));
+  performance.mark("alfred-painted");
+});
+
+keys.label(document);
+outbox.open();
+const first = slot.querySelector("[data-event], [data-empty]");
+show(first);
+if (current()) fetchAhead(); else asking = setTimeout(fetchNext, LOOK_AGAIN_MS);
