@@ -57,7 +57,7 @@ def test_a_blurred_clip_holds_no_more_than_a_few_rows(tmp_path: Path) -> None:
         cut_clip(path, tmp_path / "clip.mp4", start=0, end=0.5, blurred=blurred)
         with frames(tmp_path / "clip.mp4") as video:
             contrast[blurred] = float(np.std(next(iter(video)).image[:, 20:300].astype(float).mean(axis=(0, 2))))
-    assert contrast[False] > 60 and contrast[True] < 12
+    assert contrast[True] < 0.2 * contrast[False]
     assert 240 / BLUR_PX >= 8
 
 
