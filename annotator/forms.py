@@ -156,6 +156,12 @@ class VerdictForm(forms.Form):
         return Details(**{name: self.cleaned_data[name] for name in names})
 
 
+class RulingForm(forms.Form):
+    answer = forms.ChoiceField(choices=[(a, a) for a in (Answer.NORMAL, Answer.ANOMALY)])
+    key = forms.UUIDField()
+    comment = forms.CharField(required=False, max_length=500)
+
+
 class RawReasonForm(forms.Form):
     reason = forms.CharField(min_length=5, max_length=200)
 

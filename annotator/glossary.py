@@ -33,6 +33,12 @@ _WORDS = (
         "segment",
         "Up to about 4 seconds of one person's movement: what is judged, counted and trained on.",
     ),
+    Word(
+        "kappa",
+        "Cohen's κ",
+        "How far two people agree beyond chance: 1 is always, 0 no more than chance would.",
+        "n/a where both gave all segments one and the same answer: chance alone explains that.",
+    ),
     Word("event", "event", "What one screen of the review shows: one or a few segments that belong together."),
     Word("flagged", "flagged", "A segment whose score is θ or more: the detector takes it for an anomaly."),
     Word(

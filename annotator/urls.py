@@ -4,7 +4,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView
 from django.urls import path
 
-from annotator.views import account, alerts, cameras, home, progress, recordings, reports, review, rounds
+from annotator.views import account, adjudication, alerts, cameras, home, progress, recordings, reports, review, rounds
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -28,6 +28,10 @@ urlpatterns = [
     # alerts
     path("alerts/", alerts.page, name="alerts"),
     path("alerts/<int:pk>/judge/", alerts.judge, name="alert-judge"),
+    # adjudication
+    path("adjudication/", adjudication.index, name="adjudication"),
+    path("adjudication/<uuid:pk>/", adjudication.page, name="adjudication-event"),
+    path("adjudication/<uuid:pk>/rule/", adjudication.rule, name="adjudication-rule"),
     # cameras
     path("cameras/", cameras.index, name="cameras"),
     path("cameras/add/", cameras.add, name="camera-add"),

@@ -66,9 +66,15 @@ def join(cast: People, view: Camera) -> None:
     add_camera.allow(cast.sue, view, Role.SUPERVISOR)
 
 
+PLAIN = {
+    "slice_by": Camera.SliceBy.IMPORTED, "detector": "stg_nf", "second_share": 0.0, "second_in_warm_up": False,
+}  # fmt: skip
+"""Slices by imported number, so that tests say which one a file belongs to; STG-NF, for its losses; one look each."""
+
+
 def camera(name: str = "Gate", **policies: Any) -> Camera:
-    """A camera; slices by imported number, so that tests say which one a file belongs to. STG-NF, for its losses."""
-    return add_camera.add(name=name, **{"slice_by": Camera.SliceBy.IMPORTED, "detector": "stg_nf", **policies})
+    """A camera with `PLAIN` policies, unless told otherwise."""
+    return add_camera.add(name=name, **{**PLAIN, **policies})
 
 
 def stream(

@@ -63,6 +63,14 @@ class Camera(models.Model):
         validators=[MinValueValidator(0.1), MaxValueValidator(10.0)],
         help_text="share of people's time beside other cameras: 2 = twice as many events where both have some",
     )
+    second_share = models.FloatField(
+        default=0.05,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        help_text="share of answered events that a second person judges too, without knowing",
+    )
+    second_in_warm_up = models.BooleanField(
+        default=True, help_text="two people judge what the validation set is made of; it is not waited for"
+    )
     val_min = models.PositiveIntegerField(
         default=50, help_text="confirmed segments a class for a complete validation set"
     )

@@ -88,8 +88,14 @@ class Event(models.Model):
         OPEN = "open", "open"
         DECIDED = "decided", "decided"
         HELD = "held", "for a supervisor"
+        SECOND = "second", "for a second person"
+        DISPUTED = "disputed", "answers differ"
 
     WAITING = (State.OPEN, State.HELD)
+    """Nobody has answered: a slice is not reviewed before these are."""
+    QUEUED = (*WAITING, State.SECOND)
+    """What the queue hands out."""
+    ANSWERED = (State.DECIDED, State.SECOND, State.DISPUTED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="events")
@@ -107,8 +113,10 @@ class Event(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["camera", "place"], condition=Q(state__in=("open", "held")), name="event_open"),
-            models.Index(fields=["place"], condition=Q(state__in=("open", "held")), name="event_open_place"),
+            models.Index(
+                fields=["camera", "place"], condition=Q(state__in=("open", "held", "second")), name="event_open"
+            ),
+            models.Index(fields=["place"], condition=Q(state__in=("open", "held", "second")), name="event_open_place"),
             models.Index(fields=["slice", "lane"], name="event_slice_lane"),
         ]
 
@@ -201,9 +209,13 @@ class Verdict(models.Model):
     comment = models.CharField(max_length=500, blank=True)
     from_pts = models.FloatField(null=True, help_text="start of the trimmed range; null = all of the segment")
     until_pts = models.FloatField(null=True)
+    adjudicates = models.BooleanField(default=False, help_text="a supervisor's, who saw the answers that differ")
     scripted = models.BooleanField(default=False, help_text="given by the demo's scripted reviewer, not by a person")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key", "segment"], name="a_key_writes_once")]
-        indexes = [models.Index(fields=["user", "-created_at"], name="verdict_user_recent")]
+        indexes = [
+            models.Index(fields=["user", "-created_at"], name="verdict_user_recent"),
+            models.Index(fields=["segment"], condition=Q(adjudicates=True), name="verdict_adjudicates"),
+        ]

@@ -20,6 +20,8 @@ POLICIES = (
     "round_policy",
     "round_min_fp",
     "auto_promote",
+    "second_share",
+    "second_in_warm_up",
     "alert_share",
     "val_min",
 )

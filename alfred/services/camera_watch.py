@@ -109,7 +109,7 @@ def _no_anomalies(camera: Camera, warm_up: WarmUp | None) -> Notice | None:
 
 
 def _nothing_usable(camera: Camera) -> Notice | None:
-    decided = Event.objects.filter(camera=camera, state=Event.State.DECIDED, decided_at__isnull=False)
+    decided = Event.objects.filter(camera=camera, state__in=Event.ANSWERED, decided_at__isnull=False)
     last = list(decided.order_by("-decided_at").values_list("pk", flat=True)[:LAST_EVENTS])
     said: dict[int, set[str]] = defaultdict(set)
     rows = list(labels.standing(Verdict.objects.filter(event__in=last)).order_by().values_list("segment_id", "answer"))

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from alfred.core.methodologies import Label
 from alfred.models import Answer, Lane, Verdict
 
 
 def standing(segments: QuerySet[Verdict] | None = None) -> QuerySet[Verdict]:
-    """Verdicts that nothing supersedes and that are not an undo themselves."""
+    """Verdicts that nothing supersedes and that are no undo; of an adjudicated segment the ruling alone."""
     rows = Verdict.objects.all() if segments is None else segments
-    return rows.filter(superseded_by__isnull=True).exclude(answer=Answer.UNDO)
+    ruling = Verdict.objects.filter(segment=OuterRef("segment"), adjudicates=True, superseded_by__isnull=True)
+    overruled = Q(adjudicates=False) & Exists(ruling.exclude(answer=Answer.UNDO))
+    return rows.filter(superseded_by__isnull=True).exclude(answer=Answer.UNDO).exclude(overruled)
 
 
 def of_verdicts(rows: Iterable[tuple[int, str]]) -> dict[int, Label]:
-    """(segment, answer) pairs → label: normal or anomaly where all agree, else unresolved. Skips say nothing."""
+    """(segment, answer) pairs → label: normal or anomaly where all who decided agree, else unresolved.
+
+    Skips say nothing; who was unsure leaves it to a second person.
+    """
     said: dict[int, set[str]] = defaultdict(set)
     skipped: set[int] = set()
     for segment, answer in rows:
@@ -31,9 +36,10 @@ def of_verdicts(rows: Iterable[tuple[int, str]]) -> dict[int, Label]:
 
 
 def _label(answers: set[str]) -> Label:
-    if answers == {Answer.NORMAL}:
+    decided = answers - {Answer.UNSURE}
+    if decided == {Answer.NORMAL}:
         return Label.NORMAL
-    if answers == {Answer.ANOMALY}:
+    if decided == {Answer.ANOMALY}:
         return Label.ANOMALY
     return Label.UNRESOLVED
 

@@ -27,12 +27,14 @@ MOST_HELD = 4
 def open_events(user: User, camera: str = "") -> QuerySet[Event]:
     """Events on this person's cameras (on the one with this slug, if named) that wait for them.
 
-    Not those they skipped; those that two people skipped wait for the camera's supervisors only.
+    Not those they skipped, nor those they have answered that wait for a second person; those that two people skipped
+    wait for the camera's supervisors only.
     """
-    skipped = Verdict.objects.filter(event=OuterRef("pk"), user=user, answer=Answer.SKIP, superseded_by__isnull=True)
-    rows = Event.objects.filter(state__in=Event.WAITING, camera__in=cameras_of(user)).exclude(Exists(skipped))
+    answered = Verdict.objects.filter(event=OuterRef("pk"), user=user, superseded_by__isnull=True)
+    answered = answered.exclude(answer=Answer.UNDO)
+    rows = Event.objects.filter(state__in=Event.QUEUED, camera__in=cameras_of(user)).exclude(Exists(answered))
     rows = rows.exclude(lane=Lane.ALERT)  # a view of its own, not a queue
-    rows = rows.filter(Q(state=Event.State.OPEN) | Q(camera__in=cameras_of(user, Role.SUPERVISOR)))
+    rows = rows.filter(~Q(state=Event.State.HELD) | Q(camera__in=cameras_of(user, Role.SUPERVISOR)))
     return rows.filter(camera__slug=camera) if camera else rows
 
 
@@ -70,7 +72,7 @@ def hold(user: User, camera: str = "", *, most: int = MOST_HELD) -> list[Event]:
 def _held(user: User, now: datetime) -> list[Event]:
     """What a person holds, also an event taken back that waits for a supervisor otherwise."""
     rows = Event.objects.filter(
-        leases__user=user, leases__released_at=None, leases__expires_at__gt=now, state__in=Event.WAITING
+        leases__user=user, leases__released_at=None, leases__expires_at__gt=now, state__in=Event.QUEUED
     )
     rows = rows.filter(camera__in=cameras_of(user)).order_by("-leases__ahead", "leases__pk")
     return list(rows.select_related("camera", "recording", "clip"))

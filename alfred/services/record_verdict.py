@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from alfred.models import Answer, Event, EventSegment, Lane, Lease, Segment, SnapshotLabel, User, Verdict, work
 from alfred.models.people import cameras_of
-from alfred.services import build_validation, lease, pose_window
+from alfred.services import agreement, build_validation, lease, pose_window
 
 UNDO_FOR = timedelta(minutes=30)
 LEAST_S = 1.0
@@ -78,7 +78,8 @@ def record(
     NothingLeft where nothing would be judged.
     """
     asked = EventSegment.objects.filter(event=OuterRef("pk")).order_by("segment_id").values("segment_id")
-    rows = Event.objects.filter(camera__in=cameras_of(user)).annotate(asked=ArraySubquery(asked))
+    rows = Event.objects.filter(camera__in=cameras_of(user)).select_related("camera")
+    rows = rows.annotate(asked=ArraySubquery(asked))
     event = rows.select_for_update(of=("self",)).get(pk=event_id)
     said = list(Verdict.objects.filter(event=event).order_by("id"))
     known = next((v for v in said if v.key == key and v.user_id == user.pk), None)
@@ -110,7 +111,9 @@ def record(
             for segment, each in said_of.items()
         ]
     )
-    if not second:
+    if second and answer != Answer.SKIP:
+        agreement.settle(event)
+    elif not second:
         _settle(event, answer, before, user)
     Lease.objects.filter(event=event, user=user, released_at=None).update(released_at=timezone.now())
     if event.lane == Lane.WARMUP:
@@ -141,7 +144,9 @@ def _settle(event: Event, answer: Answer, before: list[Verdict], user: User) -> 
     if answer == Answer.SKIP:
         _reopen(event, {v.user_id for v in before if v.answer == Answer.SKIP} | {user.pk})
         return
-    event.state, event.decided_at = Event.State.DECIDED, timezone.now()
+    wants_second = answer == Answer.UNSURE or agreement.by_lot(event)
+    event.state = Event.State.SECOND if wants_second else Event.State.DECIDED
+    event.decided_at = timezone.now()
     event.save(update_fields=["state", "decided_at"])
 
 
@@ -180,8 +185,12 @@ def undo(user: User) -> Event:
             for row in said
         ]
     )
-    others = Verdict.objects.filter(event=event, answer=Answer.SKIP, superseded_by__isnull=True).exclude(user=user)
-    _reopen(event, set(others.values_list("user_id", flat=True)))
+    others = Verdict.objects.filter(event=event, superseded_by__isnull=True).exclude(user=user)
+    if verdict.second:
+        event.state = Event.State.SECOND
+        event.save(update_fields=["state"])
+    else:
+        _reopen(event, set(others.filter(answer=Answer.SKIP).values_list("user_id", flat=True)))
     lease.take_ahead(event, user)
     return event
 
@@ -189,7 +198,7 @@ def undo(user: User) -> Event:
 def _refuse_unless_free(event: Event, user: User, segments: list[int], verdict: Verdict) -> None:
     said = Verdict.objects.filter(event=event, superseded_by__isnull=True).exclude(user=user)
     others = said.exclude(answer__in=(Answer.UNDO, Answer.SKIP))
-    if others.exists():
+    if others.filter(pk__gt=verdict.pk).exists():
         raise NothingToUndo("Another person has answered this event since; a supervisor can correct it.")
     held = Lease.objects.filter(event=event, released_at=None, expires_at__gt=timezone.now()).exclude(user=user)
     if held.exists():

@@ -121,7 +121,7 @@ def test_a_late_answer_is_kept_as_a_second(gate: Scene, cast: world.People) -> N
         ("alice", "anomaly", True),
     ]
     event.refresh_from_db()
-    assert event.state == Event.State.DECIDED
+    assert event.state == Event.State.DISPUTED
 
 
 def test_a_late_answer_to_an_undecided_event_counts(gate: Scene, cast: world.People) -> None:

@@ -187,7 +187,7 @@ def test_a_late_answer_to_what_another_decided_is_stored_as_second(tmp_path: Pat
     rows = Verdict.objects.order_by("id").values_list("user__username", "answer", "second")
     assert list(rows) == [("bob", "normal", False), ("alice", "anomaly", True)]
     event.refresh_from_db()
-    assert (event.state, event.decided_at) == ("decided", decided_at)
+    assert (event.state, event.decided_at) == ("disputed", decided_at)
     # two who disagree: unlabelled until somebody resolves it
     assert labels.of_slice(event.slice_id) == {event.segments.get().pk: Label.UNRESOLVED}  # type: ignore[arg-type]
 
@@ -373,7 +373,7 @@ def test_undo_ends_where_the_validation_set_is_frozen(tmp_path: Path) -> None:
         (["anomaly", "anomaly"], Label.ANOMALY),
         (["normal", "anomaly"], Label.UNRESOLVED),
         (["unsure"], Label.UNRESOLVED),
-        (["normal", "unsure"], Label.UNRESOLVED),
+        (["normal", "unsure"], Label.NORMAL),
         (["skip"], Label.UNRESOLVED),
         (["skip", "normal"], Label.NORMAL),
         (["skip", "skip"], Label.UNRESOLVED),
