@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from typing import Any
 import psycopg
 
 from alfred.embedded.postgres import Postgres
+from tests.embedded_services import make_state_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = ("DATABASE_URL", "CELERY_BROKER_URL", "ALFRED_SECRET_KEY", "ALFRED_TESTING", "DJANGO_SETTINGS_MODULE")
@@ -121,3 +126,24 @@ class Demo:
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(timeout)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextmanager
+def running(videos: Sequence[Path] = ()) -> Iterator[Demo]:
+    """A demo in a folder of its own, all its first work done; nothing of it is left after."""
+    state = make_state_folder("alfred-journey-")
+    demo = Demo(state, free_port(), list(videos))
+    try:
+        demo.start()
+        demo.wait_idle()
+        yield demo
+    finally:
+        if demo.process and demo.process.poll() is None:
+            demo.interrupt()
+        shutil.rmtree(state, ignore_errors=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,70 +13,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from alfred.pose.simulate import simulate
-from tests.conftest import CHROMIUM, CHROMIUM_ARGUMENTS
-from tests.embedded_services import make_state_folder
-from tests.journeys.running_demo import ROOT, Demo, environment
+from tests.journeys.on_the_page import answer, event_of, press, said_of, signed_in, wait_for_event
+from tests.journeys.running_demo import ROOT, Demo, environment, free_port, running
 
 pytestmark = pytest.mark.browser
 FIGHT = ROOT.parent / "shared" / "data" / "videos" / "vg_fight.mp4"
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium for this module only: Playwright's event loop would bar async tests from the rest of the process."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_ARGUMENTS))
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
     """One demo for all journeys here; real footage where the data folder is there."""
-    state = make_state_folder("alfred-journey-")
-    running = Demo(state, free_port(), [FIGHT] if FIGHT.is_file() else [])
-    running.start()
-    running.wait_idle()
-    yield running
-    if running.process and running.process.poll() is None:
-        running.interrupt()
-    shutil.rmtree(state, ignore_errors=True)
-
-
-def signed_in(demo: Demo, browser: Browser, name: str, width: int = 1280) -> Page:
-    page = browser.new_context(viewport={"width": width, "height": 860}).new_page()
-    page.goto(f"{demo.url}/login/")
-    page.fill("[name=username]", name)
-    page.fill("[name=password]", demo.passwords()[name])
-    page.keyboard.press("Enter")
-    page.wait_for_url(lambda url: "/login/" not in url)
-    return page
-
-
-def event_of(page: Page) -> str:
-    """The id of the event on the stage, from where its answers go."""
-    form = page.locator("form.answers")
-    expect(form).to_be_visible()
-    return str(form.get_attribute("hx-post")).split("/")[3]
-
-
-def answer(page: Page, key: str) -> str:
-    """Press an answer's key and wait for the next screen; returns the event that was answered."""
-    before = event_of(page)
-    page.keyboard.press(key)
-    page.wait_for_function(
-        "id => !document.querySelector('form.answers')?.getAttribute('hx-post').includes(id)", arg=before
-    )
-    return before
+    with running([FIGHT] if FIGHT.is_file() else []) as one:
+        yield one
 
 
 def more_footage(folder: Path, seed: int) -> Path:
@@ -125,8 +74,8 @@ def test_two_annotators_work_by_keyboard_while_a_worker_is_killed(demo: Demo, br
     assert taken.returncode == 0, taken.stderr
     answered: dict[str, list[str]] = {"ana": [], "ben": []}
     for turn in range(8):
-        answered["ana"].append(answer(ana, "n" if turn % 3 else "a"))
-        answered["ben"].append(answer(ben, "a" if turn % 2 else "n"))
+        answered["ana"].append(answer(demo, ana, "n" if turn % 3 else "a"))
+        answered["ben"].append(answer(demo, ben, "a" if turn % 2 else "n"))
         if turn == 1:
             killed = [pid for pid, command in demo.children().items() if "worker -n score" in command]
             assert killed
@@ -155,17 +104,15 @@ def test_two_annotators_work_by_keyboard_while_a_worker_is_killed(demo: Demo, br
 def test_undo_brings_the_event_back_first(demo: Demo, browser: Browser) -> None:
     ana = signed_in(demo, browser, "ana")
     ana.goto(f"{demo.url}/review/?camera=simulated-hall")
-    mistaken = answer(ana, "a")
+    mistaken = answer(demo, ana, "a")
     ana.keyboard.press("z")
-    ana.wait_for_function(
-        "id => document.querySelector('form.answers').getAttribute('hx-post').includes(id)", arg=mistaken
-    )
+    wait_for_event(ana, mistaken)
     standing = (
         "SELECT v.answer FROM alfred_verdict v WHERE v.event_id::text = %s"
         " AND NOT EXISTS (SELECT 1 FROM alfred_verdict w WHERE w.supersedes_id = v.id)"
     )
     assert {row[0] for row in demo.ask(standing, mistaken)} == {"undo"}
-    assert answer(ana, "n") == mistaken
+    assert answer(demo, ana, "n") == mistaken
 
 
 def test_the_stage_draws_and_plays_by_key(demo: Demo, browser: Browser) -> None:
@@ -189,14 +136,15 @@ def test_the_stage_draws_and_plays_by_key(demo: Demo, browser: Browser) -> None:
 def test_a_lost_connection_loses_no_answer(demo: Demo, browser: Browser) -> None:
     ana = signed_in(demo, browser, "ana")
     ana.goto(f"{demo.url}/review/?camera=simulated-hall")
-    event = event_of(ana)
+    event_of(ana)
+    expect(ana.locator("#ahead template")).to_have_count(3)  # so that there is a next one without the server
     ana.context.set_offline(True)
-    ana.keyboard.press("n")
-    expect(ana.locator("#notices")).to_contain_text("Press the key again")
+    event = press(ana, "n")
+    expect(ana.locator("[data-unsent]")).to_have_text("1 answer waits to be sent.")
+    assert said_of(demo, event) == 0
     ana.context.set_offline(False)
-    assert answer(ana, "n") == event
-    keys = "SELECT count(DISTINCT key) FROM alfred_verdict WHERE event_id::text = %s"
-    assert demo.number(keys, event) == 1
+    expect(ana.locator("[data-unsent]")).to_be_hidden()
+    assert said_of(demo, event) == 1
 
 
 def test_a_round_is_launched_watched_promoted_and_rolled_back(demo: Demo, browser: Browser) -> None:
@@ -252,7 +200,7 @@ def test_an_upload_is_refused_with_a_sentence(demo: Demo, browser: Browser, tmp_
 
 
 def test_nothing_scrolls_sideways_on_a_phone(demo: Demo, browser: Browser) -> None:
-    page = signed_in(demo, browser, "sue", width=360)
+    page = signed_in(demo, browser, "sue", viewport={"width": 360, "height": 860})
     for path in ("/review/", "/cameras/", "/cameras/simulated-hall/", "/cameras/simulated-hall/report/"):
         page.goto(demo.url + path)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
