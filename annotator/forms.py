@@ -156,6 +156,19 @@ class VerdictForm(forms.Form):
         return Details(**{name: self.cleaned_data[name] for name in names})
 
 
+class KindsForm(forms.Form):
+    kinds = forms.CharField(
+        label="One kind a line", widget=forms.Textarea(attrs={"rows": 12, "cols": 30}),
+        help_text="The first nine have the keys 1 to 9, in this order. Answers keep the words they were given with.",
+    )  # fmt: skip
+
+    def clean_kinds(self) -> list[str]:
+        names = [line.strip() for line in self.cleaned_data["kinds"].splitlines() if line.strip()]
+        if not names or len(names) > 30 or max(map(len, names)) > 40:
+            raise forms.ValidationError("One to thirty kinds, each of at most forty letters.")
+        return names
+
+
 class RulingForm(forms.Form):
     answer = forms.ChoiceField(choices=[(a, a) for a in (Answer.NORMAL, Answer.ANOMALY)])
     key = forms.UUIDField()

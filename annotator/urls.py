@@ -25,6 +25,8 @@ urlpatterns = [
     path("review/events/<uuid:pk>/raw.mp4", review.raw_clip, name="event-raw"),
     path("review/events/<uuid:pk>/raw/", review.ask_raw, name="event-raw-ask"),
     path("keys/", account.keys, name="keys"),
+    path("work/", account.work, name="my-work"),
+    path("kinds/", account.kinds, name="kinds"),
     # alerts
     path("alerts/", alerts.page, name="alerts"),
     path("alerts/<int:pk>/judge/", alerts.judge, name="alert-judge"),

@@ -9,9 +9,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Js
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
-from alfred.models import AnomalyKind, Answer, Event, FalseAlarm
+from alfred.models import Answer, Event, FalseAlarm
 from alfred.models.people import cameras_of
-from alfred.services import lease, pose_window, preferences, raw_view, record_verdict
+from alfred.services import anomaly_kinds, lease, pose_window, preferences, raw_view, record_verdict
 from annotator.access import camera_for, chosen_camera, event_for, person
 from annotator.forms import RawReasonForm, VerdictForm
 from annotator.media import file_response
@@ -23,7 +23,7 @@ def page(request: HttpRequest) -> HttpResponse:
         camera_for(request, camera)
     around = {
         "cameras": cameras_of(user),
-        "kinds": AnomalyKind.objects.filter(in_use=True)[:9],
+        "kinds": anomaly_kinds.in_use()[: anomaly_kinds.WITH_KEYS],
         "reasons": FalseAlarm.choices,
         "keys": preferences.keys_of(user),
         "key_names": preferences.KEYS,

@@ -81,6 +81,8 @@ ROUTES = {
     "review-release": Route("outsider", 204, "post"),
     "review-more": Route("outsider", 200),
     "keys": Route("outsider", 200),
+    "my-work": Route("outsider", 200),
+    "kinds": Route("admin", 200),
     "alerts": Route("outsider", 200),
     "adjudication": Route("outsider", 200),
     "adjudication-event": Route("supervisor", 404, at=_event),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.journeys.running_demo import Demo
 
@@ -21,6 +21,7 @@ def new_context(browser: Browser, **wishes: Any) -> BrowserContext:
 def sign_in(demo: Demo, page: Page, name: str) -> Page:
     """By keyboard: the name has the focus already."""
     page.goto(f"{demo.url}/login/")
+    expect(page.locator("[name=username]")).to_be_focused()
     page.keyboard.type(name)
     page.keyboard.press("Tab")
     page.keyboard.type(demo.passwords()[name])

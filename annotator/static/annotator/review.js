@@ -7,6 +7,8 @@ import { say, token, toggleHelp } from "./page.js";
 
 const HEARTBEAT_MS = 30000;
 const LOOK_AGAIN_MS = 5000;
+const BREAK_AFTER_MS = 20 * 60000;
+const PAUSE_MS = 120000; // who has not answered for so long has had a break
 const PAST = 30; // screens kept to be shown again when an answer is taken back before it left
 const root = document.getElementById("review");
 const slot = root.querySelector("[data-slot]");
@@ -87,8 +89,21 @@ function answer(value, kind = "") {
   performance.mark("alfred-answer");
   showNext();
   flash(value);
+  remindOfBreak();
   said(`${entry.where}: ${value}`);
   outbox.add(entry);
+}
+
+// A gentle word after twenty minutes without a pause; no counting, no clock on the page.
+let workingSince = performance.now();
+let lastAnswerAt = performance.now();
+function remindOfBreak() {
+  const now = performance.now();
+  if (now - lastAnswerAt > PAUSE_MS) workingSince = now;
+  lastAnswerAt = now;
+  if (now - workingSince < BREAK_AFTER_MS) return;
+  workingSince = now;
+  say("You have been judging for twenty minutes. A short look out of the window keeps the next answers as good.", "success");
 }
 
 function flash(value) {
