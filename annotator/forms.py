@@ -11,7 +11,7 @@ from django import forms
 from alfred.core.methodologies import Methodology
 from alfred.detectors import registry
 from alfred.models import AnomalyKind, Answer, Camera, FalseAlarm
-from alfred.services import preferences
+from alfred.services import guide, preferences
 from alfred.services.add_camera import POLICIES
 from alfred.services.record_verdict import Details
 
@@ -154,6 +154,12 @@ class VerdictForm(forms.Form):
     def details(self) -> Details:
         names = ("people", "from_pts", "until_pts", "kind", "reason", "comment")
         return Details(**{name: self.cleaned_data[name] for name in names})
+
+
+class GuideForm(forms.Form):
+    text = forms.CharField(
+        label="The guide", max_length=5000, widget=forms.Textarea(attrs={"rows": 14, "cols": 60}), help_text=guide.HELP
+    )
 
 
 class KindsForm(forms.Form):

@@ -4,7 +4,19 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView
 from django.urls import path
 
-from annotator.views import account, adjudication, alerts, cameras, home, progress, recordings, reports, review, rounds
+from annotator.views import (
+    account,
+    adjudication,
+    alerts,
+    cameras,
+    guides,
+    home,
+    progress,
+    recordings,
+    reports,
+    review,
+    rounds,
+)
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -38,6 +50,9 @@ urlpatterns = [
     path("cameras/", cameras.index, name="cameras"),
     path("cameras/add/", cameras.add, name="camera-add"),
     path("cameras/<slug:slug>/", cameras.detail, name="camera"),
+    path("cameras/<slug:slug>/guide/", guides.page, name="guide"),
+    path("cameras/<slug:slug>/guide/panel/", guides.panel, name="guide-panel"),
+    path("cameras/<slug:slug>/guide/saw/", guides.saw, name="guide-saw"),
     path("cameras/<slug:slug>/status/", cameras.status, name="camera-status"),
     path("cameras/<slug:slug>/policies/", cameras.policies, name="camera-policies"),
     path("cameras/<slug:slug>/upload/", cameras.upload, name="camera-upload"),

@@ -4,6 +4,7 @@ from alfred.models.audit import AuditEntry
 from alfred.models.cameras import Camera
 from alfred.models.detectors import Deployment, DetectorVersion, Threshold
 from alfred.models.footage import Recording, Rendition, Slice
+from alfred.models.guides import GuideSeen, GuideVersion
 from alfred.models.people import Membership, Preferences, Role, User
 from alfred.models.poses import PoseExtraction, PoseTruth, Segment, SegmentTruth, Track
 from alfred.models.review import (
@@ -52,6 +53,8 @@ __all__ = [
     "Event",
     "EventSegment",
     "FalseAlarm",
+    "GuideSeen",
+    "GuideVersion",
     "Job",
     "LabelSnapshot",
     "Lane",

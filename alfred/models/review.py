@@ -207,6 +207,7 @@ class Verdict(models.Model):
     kind = models.CharField(max_length=40, blank=True, help_text="what kind of anomaly, in the words of its day")
     reason = models.CharField(max_length=12, blank=True, choices=FalseAlarm.choices, help_text="why it was flagged")
     comment = models.CharField(max_length=500, blank=True)
+    guide = models.ForeignKey("alfred.GuideVersion", on_delete=models.PROTECT, null=True, related_name="+")
     from_pts = models.FloatField(null=True, help_text="start of the trimmed range; null = all of the segment")
     until_pts = models.FloatField(null=True)
     adjudicates = models.BooleanField(default=False, help_text="a supervisor's, who saw the answers that differ")

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from alfred.models import Answer, Event, EventSegment, Lane, Lease, Segment, SnapshotLabel, User, Verdict, work
 from alfred.models.people import cameras_of
-from alfred.services import agreement, build_validation, lease, pose_window
+from alfred.services import agreement, build_validation, guide, lease, pose_window
 
 UNDO_FOR = timedelta(minutes=30)
 LEAST_S = 1.0
@@ -79,7 +79,7 @@ def record(
     """
     asked = EventSegment.objects.filter(event=OuterRef("pk")).order_by("segment_id").values("segment_id")
     rows = Event.objects.filter(camera__in=cameras_of(user)).select_related("camera")
-    rows = rows.annotate(asked=ArraySubquery(asked))
+    rows = rows.annotate(asked=ArraySubquery(asked), guide=guide.newest_of(OuterRef("camera")))
     event = rows.select_for_update(of=("self",)).get(pk=event_id)
     said = list(Verdict.objects.filter(event=event).order_by("id"))
     known = next((v for v in said if v.key == key and v.user_id == user.pk), None)
@@ -105,6 +105,7 @@ def record(
                 kind=details.kind if each == Answer.ANOMALY else "",
                 reason=details.reason if each == Answer.NORMAL else "",
                 comment=details.comment,
+                guide_id=event.guide,
                 from_pts=details.from_pts,
                 until_pts=details.until_pts,
             )

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from alfred.models import Answer, Event, FalseAlarm
 from alfred.models.people import cameras_of
-from alfred.services import anomaly_kinds, lease, pose_window, preferences, raw_view, record_verdict
+from alfred.services import anomaly_kinds, guide, lease, pose_window, preferences, raw_view, record_verdict
 from annotator.access import camera_for, chosen_camera, event_for, person
 from annotator.forms import RawReasonForm, VerdictForm
 from annotator.media import file_response
@@ -45,7 +45,10 @@ def more(request: HttpRequest) -> HttpResponse:
     have = set(request.GET.getlist("have")[: lease.MOST_HELD])
     held = lease.hold(user, camera)
     ahead = [{"event": event, "facts": pose_window.event_facts(event)} for event in held if str(event.pk) not in have]
-    return render(request, "annotator/partials/_ahead.html", {"ahead": ahead} | _tail(request, camera))
+    unseen = list(guide.unseen(user).values_list("slug", flat=True))
+    return render(
+        request, "annotator/partials/_ahead.html", {"ahead": ahead, "unseen": unseen} | _tail(request, camera)
+    )
 
 
 @require_POST

@@ -121,7 +121,7 @@ def test_the_stage_draws_and_plays_by_key(demo: Demo, browser: Browser) -> None:
     lit = """() => { const c = document.querySelector('.stage canvas');
         const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
         let n = 0; for (let i = 3; i < d.length; i += 4) if (d[i] > 60) n++; return n; }"""
-    ana.wait_for_function(f"({lit})() > 200")
+    ana.wait_for_function(f"() => ({lit})() > 200")
     moving = ana.locator("[data-time]").inner_text()
     ana.wait_for_function("t => document.querySelector('[data-time]').textContent !== t", arg=moving)
     ana.keyboard.press(" ")

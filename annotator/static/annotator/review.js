@@ -38,6 +38,7 @@ function show(section) {
   parts.reset();
   shownAt = performance.now();
   player?.load();
+  showChangedGuide();
 }
 
 function showNext() {
@@ -143,6 +144,25 @@ function putBack() {
   [...ahead.querySelectorAll("template")].slice(3).forEach((extra) => extra.remove());
 }
 
+// The camera's guide: by key, and by itself once after it has changed.
+const guide = document.getElementById("guide");
+let unseen = new Set();
+async function openGuide() {
+  const section = current();
+  if (!section) return;
+  if (!guide.hidden) { guide.hidden = true; return; }
+  const response = await ask(section.dataset.guide);
+  if (!response?.ok) return;
+  guide.replaceChildren(html(await response.text()));
+  guide.hidden = false;
+  unseen.delete(section.dataset.camera);
+  fetch(section.dataset.sawGuide, { method: "POST", headers: { "X-CSRFToken": token() } }).catch(() => {});
+}
+guide.addEventListener("click", (e) => { if (e.target.closest("[data-close-guide]")) guide.hidden = true; });
+function showChangedGuide() {
+  if (current() && unseen.has(current().dataset.camera) && guide.hidden) openGuide();
+}
+
 // Asking the server.
 async function ask(url, options = {}) {
   try { return await fetch(url, { ...options, headers: { Accept: "text/html", "HX-Request": "true", ...options.headers } }); }
@@ -190,6 +210,8 @@ async function fetchAhead() {
       prefetch(one.content.querySelector("[data-player]"));
     });
     if (!outbox.waiting.length) takeTail(content);
+    unseen = new Set(content.querySelector("[data-unseen]").dataset.unseen.split(" ").filter(Boolean));
+    showChangedGuide();
   } finally { fetching = false; }
 }
 
@@ -222,6 +244,7 @@ function act(action) {
   else if (action === "undo") undo();
   else if (action === "help") toggleHelp();
   else if (action === "comment") parts.comment();
+  else if (action === "guide") openGuide();
   else if (action === "from" || action === "until") parts.trim(action);
   else player?.act(action);
 }
