@@ -50,11 +50,11 @@ def next_event(user: User, camera: str = "") -> Event | None:
 
 
 @transaction.atomic
-def hold(user: User, camera: str = "", *, most: int = MOST_HELD) -> list[Event]:
+def hold(user: User, camera: str = "", *, most: int = MOST_HELD, extend: bool = True) -> list[Event]:
     """The events this person holds, in the order they are to be shown, filled up with free ones to `most`.
 
     `SKIP LOCKED`: two people asking at once never wait for, or get, the same event. What is held of other cameras than
-    the chosen one is given back.
+    the chosen one is given back. `extend`: what is held already is held for a whole term again.
     """
     most = max(1, min(most, MOST_HELD))
     now = timezone.now()
@@ -62,7 +62,7 @@ def hold(user: User, camera: str = "", *, most: int = MOST_HELD) -> list[Event]:
     mine = [event for event in held if not camera or event.camera.slug == camera]
     if len(mine) < len(held):
         Lease.objects.filter(user=user, released_at=None).exclude(event__in=mine).update(released_at=now)
-    if mine:
+    if mine and extend:
         _extend(user, now)
     while len(mine) < most and (taken := _take_free(user, camera, most - len(mine), now)):
         mine += taken
@@ -105,7 +105,9 @@ def _drawn(free: QuerySet[Event], user: User) -> Subquery:
     places, which are random over all that waits: what has been answered is a random sample of what was asked.
     The least of exponential variates divided by the weights is such a lot.
     """
-    rows = cameras_of(user).filter(Exists(free.filter(camera=OuterRef("pk"))))
+    # One event of each, by the index of the queue's order: EXISTS would be planned as a join over all that waits.
+    one = free.filter(camera=OuterRef("pk")).order_by("place").values("pk")[:1]
+    rows = cameras_of(user).alias(one=Subquery(one)).filter(one__isnull=False)
     largest = Ln(Value(1.0) - Random()) / F("queue_weight")  # minus the variate; 1 - U lies in (0, 1]
     return Subquery(rows.order_by(largest.desc()).values("pk")[:1])
 

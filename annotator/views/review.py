@@ -40,15 +40,13 @@ def next_fragment(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def more(request: HttpRequest) -> HttpResponse:
-    """Events to fetch ahead, those the page has already (`have`) left out; and what stands beside them."""
+    """Events to fetch ahead, those the page has already (`have`) left out; and what undo would take back."""
     camera, user = chosen_camera(request), person(request)
     have = set(request.GET.getlist("have")[: lease.MOST_HELD])
-    held = lease.hold(user, camera)
+    held = lease.hold(user, camera, extend=False)  # the heartbeat does that
     ahead = [{"event": event, "facts": pose_window.event_facts(event)} for event in held if str(event.pk) not in have]
-    unseen = list(guide.unseen(user).values_list("slug", flat=True))
-    return render(
-        request, "annotator/partials/_ahead.html", {"ahead": ahead, "unseen": unseen} | _tail(request, camera)
-    )
+    last = record_verdict.last_own(user)
+    return render(request, "annotator/partials/_ahead.html", {"ahead": ahead, "last": last, "waiting": None})
 
 
 @require_POST
@@ -94,8 +92,16 @@ def _refused(why: str, status: int) -> HttpResponse:
 
 @require_POST
 def heartbeat(request: HttpRequest) -> JsonResponse:
-    held = lease.renew(person(request))
-    return JsonResponse({"renewed": len(held), "held": [str(pk) for pk in held]})
+    """Renew all leases; say which are held, how many events wait, and whose guide has changed."""
+    user = person(request)
+    held = lease.renew(user)
+    return JsonResponse(
+        {
+            "held": [str(pk) for pk in held],
+            "waiting": lease.waiting(user, chosen_camera(request)),
+            "unseen": list(guide.unseen(user).values_list("slug", flat=True)),
+        }
+    )
 
 
 @require_POST

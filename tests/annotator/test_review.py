@@ -298,11 +298,13 @@ def test_a_heartbeat_renews_only_ones_own(gate: Scene, cast: world.People) -> No
     bob.get(NEXT)
     soon = timezone.now() + timedelta(seconds=9)
     Lease.objects.update(expires_at=soon)
-    assert alice.post(reverse("review-heartbeat")).json() == {"renewed": 1, "held": [str(gate.events[0].pk)]}
+    assert alice.post(reverse("review-heartbeat")).json() == {
+        "held": [str(gate.events[0].pk)], "waiting": 3, "unseen": [],
+    }  # fmt: skip
     assert Lease.objects.get(user=cast.bob).expires_at == soon
     assert Lease.objects.get(user=cast.alice).expires_at > soon + timedelta(seconds=60)
     Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
-    assert alice.post(reverse("review-heartbeat")).json() == {"renewed": 0, "held": []}  # too late: it is anybody's now
+    assert alice.post(reverse("review-heartbeat")).json()["held"] == []  # too late: it is anybody's now
 
 
 def test_one_screen_is_one_lease(gate: Scene, cast: world.People) -> None:
@@ -348,6 +350,23 @@ def test_the_next_event_takes_at_most_8_queries(cast: world.People, lane: Lane) 
     Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     found = queries(lambda: bob.get(NEXT, {"camera": "yard"}))  # with an expired lease to close
     assert len(found) <= 8, "\n".join(found)
+
+
+def test_fetching_ahead_takes_at_most_8_queries_and_leases_four(cast: world.People) -> None:
+    yard = stage.scene("Yard", events=9)
+    world.join(cast, yard.camera)
+    client = signed_in(cast.alice)
+    first = shown(client.get(NEXT, {"camera": "yard"}))
+    more = reverse("review-more")
+    assert len(queries(lambda: client.get(more, {"camera": "yard", "have": str(first)}))) <= 8
+    held = list(Lease.objects.filter(user=cast.alice, released_at=None).values_list("event", flat=True))
+    assert len(held) == lease.MOST_HELD
+    post(client, yard.events[0])
+    found = queries(lambda: client.get(more, {"camera": "yard", "have": [str(pk) for pk in held[1:]]}))
+    assert len(found) <= 8, "\n".join(found)
+    ahead = client.get(more, {"camera": "yard", "have": [str(pk) for pk in held[1:3]]}).content.decode()
+    assert len(re.findall("<template data-queued", ahead)) == 2
+    assert signed_in(cast.bob).get(NEXT, {"camera": "yard"}).content.decode().count(str(held[1])) == 0
 
 
 @pytest.mark.parametrize("lane", [Lane.REVIEW, Lane.WARMUP])

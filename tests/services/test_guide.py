@@ -52,7 +52,6 @@ def test_supervisors_write_annotators_read_and_text_stays_text() -> None:
     for page in (url, reverse("guide-panel", args=[view.slug])):
         read = alice.get(page).content.decode()
         assert "Running &lt;b&gt;is&lt;/b&gt; normal." in read and "<textarea" not in read
-    more = alice.get(reverse("review-more")).content.decode()
-    assert f'data-unseen="{view.slug}"' in more
+    assert alice.post(reverse("review-heartbeat")).json()["unseen"] == [view.slug]
     alice.post(reverse("guide-saw", args=[view.slug]))
-    assert 'data-unseen=""' in alice.get(reverse("review-more")).content.decode()
+    assert alice.post(reverse("review-heartbeat")).json()["unseen"] == []

@@ -7,6 +7,7 @@ import { say, token, toggleHelp } from "./page.js";
 
 const HEARTBEAT_MS = 30000;
 const LOOK_AGAIN_MS = 5000;
+const COUNT_UP_TO = 1000; // the server counts no further
 const BREAK_AFTER_MS = 20 * 60000;
 const PAUSE_MS = 120000; // who has not answered for so long has had a break
 const PAST = 30; // screens kept to be shown again when an answer is taken back before it left
@@ -24,6 +25,7 @@ const outbox = new Outbox(root.dataset.user, token, showUnsent, afterSent);
 const past = [];
 
 const current = () => slot.querySelector("[data-event]");
+const isAnswered = (section) => outbox.waiting.some((entry) => entry.url === section.dataset.verdict);
 const query = (more = []) => new URLSearchParams([...(root.dataset.camera ? [["camera", root.dataset.camera]] : []), ...more]);
 const html = (text) => { const t = document.createElement("template"); t.innerHTML = text; return t.content; };
 
@@ -54,7 +56,19 @@ function showNext() {
 
 function takeTail(content) {
   const tail = content.querySelector("[data-tail]");
-  if (tail) { side.querySelector("[data-tail]").replaceWith(tail); keys.label(tail); }
+  if (!tail) return;
+  const before = side.querySelector("[data-tail]");
+  const count = before.querySelector("[data-waiting]");
+  if (count && !tail.querySelector("[data-waiting]")) tail.append(count);
+  before.replaceWith(tail);
+  keys.label(tail);
+}
+
+function showCount(left) {
+  const line = side.querySelector("[data-waiting]");
+  if (!line || left < 0) return;
+  line.dataset.waiting = left;
+  line.textContent = `${left}${left >= COUNT_UP_TO ? " or more" : ""} in the queue`;
 }
 
 function said(words) {
@@ -68,9 +82,8 @@ function said(words) {
   text.className = "quiet";
   text.textContent = `takes back your last answer, ${words}`;
   button.after(" ", text);
-  const count = side.querySelector("[data-waiting]");
-  const left = count ? parseInt(count.dataset.waiting) - 1 : -1;
-  if (left >= 0 && left < 999) { count.dataset.waiting = left; count.textContent = `${left} in the queue`; }
+  const left = parseInt(side.querySelector("[data-waiting]")?.dataset.waiting ?? "-1");
+  if (left < COUNT_UP_TO) showCount(left - 1);
 }
 
 // Answers.
@@ -88,11 +101,11 @@ function answer(value, kind = "") {
   past.push({ key: entry.key, section });
   if (past.length > PAST) forget(past.shift().section.querySelector("[data-player]"));
   performance.mark("alfred-answer");
+  outbox.add(entry); // first: where the stage runs empty, the server is asked only after it has this answer
   showNext();
   flash(value);
   remindOfBreak();
   said(`${entry.where}: ${value}`);
-  outbox.add(entry);
 }
 
 // A gentle word after twenty minutes without a pause; no counting, no clock on the page.
@@ -113,7 +126,10 @@ function flash(value) {
   setTimeout(() => button.classList.remove("chosen"), 80);
 }
 
-async function undo() {
+let undoing = Promise.resolve(); // one after another: two at once would both take back the same answer
+function undo() { undoing = undoing.then(takeBack, takeBack); }
+
+async function takeBack() {
   const last = outbox.waiting.at(-1);
   if (last && outbox.take(last.key)) {
     const kept = past.findIndex((one) => one.key === last.key);
@@ -126,9 +142,12 @@ async function undo() {
   if (response.status === 409) { say(text); return; }
   if (!response.ok) { failed(response); return; }
   const content = html(text);
+  const section = content.querySelector("[data-event], [data-empty]");
+  const kept = past.findIndex((one) => one.section.dataset.event === section.dataset.event);
+  if (kept >= 0) past.splice(kept, 1); // it may be fetched ahead again
   putBack();
   takeTail(content);
-  show(content.querySelector("[data-event], [data-empty]"));
+  show(section);
 }
 
 // What is on the stage waits as the first of those ahead; of more than three the server gives the last away.
@@ -178,19 +197,23 @@ function waits(words) {
   if (line) line.textContent = words;
 }
 
+let asked = 0;
 async function fetchNext() {
   clearTimeout(asking);
+  const mine = ++asked; // what an older question brings may have been answered since
   if (outbox.waiting.length) await outbox.flush();
-  if (current()) return;
+  if (current() || mine !== asked) return;
   asking = setTimeout(fetchNext, LOOK_AGAIN_MS);
   if (outbox.waiting.length) { waits("Your answers are kept here until the server is back."); return; }
   const response = await ask(`${root.dataset.next}?${query()}`);
-  if (!response || current()) return;
+  if (!response || current() || mine !== asked) return;
   if (!response.ok) { failed(response); return; }
   const content = html(await response.text());
-  if (current()) return;
+  if (current() || mine !== asked) return;
   takeTail(content);
-  show(content.querySelector("[data-event], [data-empty]"));
+  const section = content.querySelector("[data-event], [data-empty]");
+  ahead.querySelector(`[data-queued="${section.dataset.event}"]`)?.remove();
+  show(section);
   if (current()) { clearTimeout(asking); fetchAhead(); }
 }
 
@@ -205,13 +228,12 @@ async function fetchAhead() {
     const content = html(await response.text());
     const mine = new Set([current()?.dataset.event, ...past.map((one) => one.section.dataset.event)]);
     content.querySelectorAll("template[data-queued]").forEach((one) => {
-      if (mine.has(one.dataset.queued) || ahead.querySelector(`[data-queued="${one.dataset.queued}"]`)) return;
+      if (mine.has(one.dataset.queued) || isAnswered(one.content.querySelector("[data-event]")) || ahead.querySelector(`[data-queued="${one.dataset.queued}"]`)) return;
       ahead.append(one);
       prefetch(one.content.querySelector("[data-player]"));
     });
+    if (!current() && ahead.querySelector("template")) showNext();
     if (!outbox.waiting.length) takeTail(content);
-    unseen = new Set(content.querySelector("[data-unseen]").dataset.unseen.split(" ").filter(Boolean));
-    showChangedGuide();
   } finally { fetching = false; }
 }
 
@@ -269,7 +291,10 @@ root.addEventListener("click", (e) => {
 
 // On a phone: swipe left = normal, right = anomaly, long press = unsure.
 let touch = null;
+const letGo = () => { clearTimeout(touch?.long); touch = null; };
+slot.addEventListener("touchcancel", letGo);
 slot.addEventListener("touchstart", (e) => {
+  letGo(); // a second finger is neither a swipe nor a long press
   if (e.touches.length !== 1 || !e.target.closest(".stage")) return;
   const { clientX: x, clientY: y } = e.touches[0];
   touch = { x, y, long: setTimeout(() => { touch = null; answer("unsure"); }, 700) };
@@ -289,9 +314,13 @@ slot.addEventListener("touchend", (e) => {
 async function heartbeat() {
   if (!current()) return;
   try {
-    const response = await fetch(root.dataset.heartbeat, { method: "POST", headers: { "X-CSRFToken": token(), Accept: "application/json" } });
+    const response = await fetch(root.dataset.heartbeat, { method: "POST", body: query(), headers: { "X-CSRFToken": token(), Accept: "application/json" } });
     if (!response.ok) return;
-    const held = new Set((await response.json()).held);
+    const found = await response.json();
+    const held = new Set(found.held);
+    unseen = new Set(found.unseen);
+    showChangedGuide();
+    if (!outbox.waiting.length) showCount(found.waiting);
     ahead.querySelectorAll("template").forEach((one) => { if (!held.has(one.dataset.queued)) { forget(one.content.querySelector("[data-player]")); one.remove(); } });
     if (ahead.querySelectorAll("template").length < 3) fetchAhead();
   } catch { /* the next beat comes */ }
@@ -323,7 +352,12 @@ document.addEventListener("alfred:loaded", (e) => {
 });
 
 keys.label(document);
-outbox.open();
+// After a reload the server, which lacks the answers that wait here, gives their events again.
+outbox.open().then(() => {
+  ahead.querySelectorAll("template").forEach((one) => { if (isAnswered(one.content.querySelector("[data-event]"))) one.remove(); });
+  if (current() && isAnswered(current())) showNext();
+});
 const first = slot.querySelector("[data-event], [data-empty]");
 show(first);
+heartbeat();
 if (current()) fetchAhead(); else asking = setTimeout(fetchNext, LOOK_AGAIN_MS);
