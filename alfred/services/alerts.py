@@ -8,9 +8,9 @@ from datetime import datetime
 
 import numpy as np
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from alfred.models import Camera, Candidate, Event, Lane, Segment, SegmentScore, User
+from alfred.models import Camera, Candidate, Event, Lane, Segment, SegmentScore, User, Verdict
 from alfred.models.people import cameras_of
 from alfred.services import labels, lease, open_review
 
@@ -30,7 +30,8 @@ class Group:
     minute: datetime
     peak: Segment
     segments: list[Segment] = field(default_factory=list)
-    said: set[str] = field(default_factory=set)
+    judged: int = 0
+    """How many of them somebody has answered; not what: a second person may still be asked."""
 
     @property
     def people(self) -> int:
@@ -45,13 +46,9 @@ def newest(user: User, camera: str = "") -> QuerySet[SegmentScore]:
     cameras = cameras_of(user).filter(slug=camera) if camera else cameras_of(user)
     in_band = Candidate.objects.filter(segment=OuterRef("segment"), lane=Lane.REVIEW, theta_med__gte=OuterRef("value"))
     rows = SegmentScore.objects.filter(flagged=True, slice__isnull=False, segment__camera__in=cameras)
-    said = Prefetch("segment__verdicts", labels.standing(), to_attr="said")
-    return (
-        rows.exclude(Exists(in_band))
-        .select_related("segment__camera", "segment__recording")
-        .prefetch_related(said)
-        .order_by("-id")
-    )
+    judged = Exists(labels.standing(Verdict.objects.filter(segment=OuterRef("segment"))))
+    rows = rows.exclude(Exists(in_band)).annotate(judged=judged)
+    return rows.select_related("segment__camera", "segment__recording").order_by("-id")
 
 
 def groups(rows: Iterable[SegmentScore]) -> list[Group]:
@@ -64,7 +61,7 @@ def groups(rows: Iterable[SegmentScore]) -> list[Group]:
         key, value = (segment.recording_id, minute), row.value or -np.inf
         group = found.setdefault(key, Group(segment.camera, minute, segment))
         group.segments.append(segment)
-        group.said |= {verdict.answer for verdict in segment.said}  # type: ignore[attr-defined]  # prefetched
+        group.judged += bool(row.judged)  # type: ignore[attr-defined]  # annotated
         if value > highest.get(key, -np.inf):
             highest[key], group.peak = value, segment
     return list(found.values())
