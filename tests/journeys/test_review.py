@@ -54,10 +54,11 @@ STOPWATCH = """
 let pressed = null;
 window.took = [];
 addEventListener("keydown", (e) => { if ("na".includes(e.key)) pressed = performance.now(); }, true);
-document.addEventListener("alfred:loaded", () => requestAnimationFrame(() => setTimeout(() => {
-  if (pressed !== null) window.took.push(performance.now() - pressed);
+document.addEventListener("alfred:loaded", () => {
+  const since = pressed;
   pressed = null;
-})));
+  if (since !== null) requestAnimationFrame(() => setTimeout(() => window.took.push(performance.now() - since)));
+});
 """
 """From a key to the moment after the next event's first frame was painted, ms."""
 
@@ -139,12 +140,14 @@ def test_keys_held_down_in_haste_skip_and_repeat_nothing(demo: Demo, browser: Br
         note();
         new MutationObserver(note).observe(stage, { childList: true }); }"""
     )
-    for _ in range(40):
+    for _ in range(3000):
         ana.keyboard.press("n")
+        if ana.evaluate("window.shown.length") > 20:
+            break
     event_of(ana)
     all_sent(demo, ana)
     *seen, _ = ana.evaluate("window.shown")
-    assert len(seen) == len(set(seen)) > 4
+    assert len(seen) == len(set(seen)) >= 20
     stored_once(demo, seen, "ana")
 
 
@@ -205,6 +208,15 @@ def test_a_killed_web_server_loses_and_doubles_nothing(demo: Demo, browser: Brow
     stored_once(demo, given, "ana")
 
 
+def test_an_event_whose_poses_did_not_come_can_be_answered_once_they_do(demo: Demo, browser: Browser) -> None:
+    ana = at_work(demo, browser, "ana")
+    ana.route("**/poses.json", lambda route: route.abort())
+    ana.reload()
+    expect(ana.locator("[data-note]")).to_have_text("Waiting for the server…")
+    ana.unroute("**/poses.json")
+    answer(demo, ana, "n")
+
+
 def test_answers_given_offline_wait_are_counted_and_sent(demo: Demo, browser: Browser) -> None:
     ana = at_work(demo, browser, "ana")
     ana.context.set_offline(True)
@@ -258,25 +270,27 @@ def phone(demo: Demo, browser: Browser) -> Page:
     return at_work(demo, browser, "ana", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
 
 
-def drag(page: Page, dx: int, dy: int = 0) -> None:
-    """One finger over the stage, as the screen reports it, in steps of 10 px."""
-    box = page.locator(".stage").bounding_box()
-    assert box
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    finger = page.context.new_cdp_session(page)
-    steps = max(abs(dx), abs(dy)) // 10
-    spots = [{"x": x + dx * i / steps, "y": y + dy * i / steps} for i in range(steps + 1)]
-    finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": spots[:1]})
-    for spot in spots[1:]:
-        finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [spot]})
-    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    finger.detach()
+SWIPE = """(dx) => {
+  const stage = document.querySelector(".stage");
+  const box = stage.getBoundingClientRect();
+  const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+  const at = (type, far) => {
+    const finger = new Touch({ identifier: 1, target: stage, clientX: x + far, clientY: y });
+    const touches = type === "touchend" ? [] : [finger];
+    stage.dispatchEvent(new TouchEvent(type, { bubbles: true, touches, changedTouches: [finger] }));
+  };
+  at("touchstart", 0);
+  at("touchmove", dx / 2);
+  at("touchmove", dx);
+  at("touchend", dx);
+}"""
+"""One finger over the stage, from within the page: from outside it may, on a busy machine, last as a long press."""
 
 
 @pytest.mark.parametrize("dx, said", [(-140, "normal"), (140, "anomaly")])
 def test_a_swipe_over_the_stage_answers(demo: Demo, phone: Page, dx: int, said: str) -> None:
     event = event_of(phone)
-    drag(phone, dx)
+    phone.evaluate(SWIPE, dx)
     phone.wait_for_function("id => document.querySelector('section[data-event]')?.dataset.event !== id", arg=event)
     all_sent(demo, phone)
     assert stored_once(demo, [event], "ana") == {said}

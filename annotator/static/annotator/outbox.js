@@ -19,6 +19,15 @@ function done(request) {
   });
 }
 
+// An idempotency key. `crypto.randomUUID` is there on secure pages only; this is a UUID version 4 as well.
+export function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
 export class Outbox {
   // `changed` is told (how many wait, why: "", "offline", "signed out", how many were refused); `sent` hears of each.
   constructor(user, token, changed, sent) {
@@ -52,10 +61,10 @@ export class Outbox {
     this.flush();
   }
 
-  // Take back one that has not left yet. False where it is on its way or gone.
+  // Take back one that has not left yet. False where it is on its way, may have arrived, or is gone.
   take(key) {
     const at = this.waiting.findIndex((entry) => entry.key === key);
-    if (at < 0 || this.sending === key) return false;
+    if (at < 0 || this.waiting[at].tried) return false;
     this.waiting.splice(at, 1);
     this.write((store) => store.delete(key));
     this.tell();
@@ -77,9 +86,8 @@ export class Outbox {
   async run() {
     while (this.waiting.length) {
       const entry = this.waiting[0];
-      this.sending = entry.key;
+      entry.tried = true;
       const outcome = await this.post(entry);
-      this.sending = null;
       if (outcome === "later") {
         this.timer = setTimeout(() => this.flush(), WAITS_MS[Math.min(this.tries++, WAITS_MS.length - 1)]);
         this.tell();

@@ -11,6 +11,7 @@ const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 const HOLD_S = 0.2; // a gap up to this long is bridged, a longer one hides the person
 const CHUNK_S = 20;
 const TRAIL_S = 2;
+const AGAIN_MS = 2000;
 
 // As times stand in lists: 6:38.7
 function minutes(seconds) {
@@ -75,8 +76,11 @@ export class Player {
   async load() {
     try {
       await this.fetchPoses(0);
-    } catch {
-      this.note.textContent = "The poses could not be loaded. Reload the page to try again.";
+    } catch (error) {
+      if (this.stopped) return;
+      const gone = /^4/.test(error.message); // the server says no: asking again would not help
+      this.note.textContent = gone ? "The poses could not be loaded. Reload the page to try again." : "Waiting for the server…";
+      if (!gone) setTimeout(() => this.stopped || this.load(), AGAIN_MS);
       return;
     }
     if (this.stopped) return;

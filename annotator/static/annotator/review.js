@@ -1,7 +1,7 @@
 // The review page: answer → the next event is on the stage at once; what was said follows to the server.
 import { Player, prefetch, forget } from "./player.js";
 import { Keys } from "./keys.js";
-import { Outbox } from "./outbox.js";
+import { Outbox, newKey } from "./outbox.js";
 import { Parts } from "./parts.js";
 import { say, token, toggleHelp } from "./page.js";
 
@@ -94,7 +94,7 @@ function answer(value, kind = "") {
   if (objection) { say(objection); return; }
   document.getElementById("notices").replaceChildren();
   const entry = {
-    key: crypto.randomUUID(), user: root.dataset.user, at: Date.now(), url: section.dataset.verdict,
+    key: newKey(), user: root.dataset.user, at: Date.now(), url: section.dataset.verdict,
     where: section.dataset.where, answer: value,
     fields: { answer: value, active_ms: Math.round(Math.min(performance.now() - shownAt, 600000)), ...(kind ? { kind } : {}), ...parts.fields(value) },
   };
@@ -131,9 +131,12 @@ function undo() { undoing = undoing.then(takeBack, takeBack); }
 
 async function takeBack() {
   const last = outbox.waiting.at(-1);
-  if (last && outbox.take(last.key)) {
-    const kept = past.findIndex((one) => one.key === last.key);
-    if (kept >= 0) { putBack(); show(past.splice(kept, 1)[0].section); say(`Taken back: ${last.where}: ${last.answer}.`, "success"); return; }
+  const kept = past.findIndex((one) => one.key === last?.key);
+  if (kept >= 0 && outbox.take(last.key)) {
+    putBack();
+    show(past.splice(kept, 1)[0].section);
+    say(`Taken back: ${last.where}: ${last.answer}.`, "success");
+    return;
   }
   if (outbox.waiting.length) { await outbox.flush(); if (outbox.waiting.length) { say("That answer is on its way; it can be taken back once the server has it."); return; } }
   const response = await ask(root.dataset.undoAt, { method: "POST", body: query(), headers: { "X-CSRFToken": token() } });
