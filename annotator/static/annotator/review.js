@@ -146,8 +146,8 @@ async function takeBack() {
   if (!response.ok) { failed(response); return; }
   const content = html(text);
   const section = content.querySelector("[data-event], [data-empty]");
-  const kept = past.findIndex((one) => one.section.dataset.event === section.dataset.event);
-  if (kept >= 0) past.splice(kept, 1); // it may be fetched ahead again
+  const before = past.findIndex((one) => one.section.dataset.event === section.dataset.event);
+  if (before >= 0) past.splice(before, 1); // it may be fetched ahead again
   putBack();
   takeTail(content);
   show(section);
