@@ -46,7 +46,7 @@ class Sparta(Learned[SpartaModel]):
     name = "sparta"
     family = "prediction"
     FIT = TrainingSettings(steps=400, learning_rate=1e-3, batch=128, clip=1.0, schedule="cosine")
-    FINE_TUNE = TrainingSettings(steps=60, learning_rate=1e-4, batch=128, clip=1.0)
+    FINE_TUNE = TrainingSettings(steps=30, learning_rate=1e-4, batch=128, clip=1.0)
     CHUNK = EVALUATION_BATCH
 
     def __init__(
