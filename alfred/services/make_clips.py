@@ -23,9 +23,15 @@ def run(context: JobContext, recording_id: int) -> None:
     if rendition is None or recording.camera.privacy != Camera.Privacy.VIDEO:
         return
     events = list(clips.wanting(recording_id).order_by("opened_at"))
+    refused = []
     for done, event in enumerate(events, start=1):
-        _cut(context, recording, artifacts().path(rendition.artifact), event)
+        try:
+            _cut(context, recording, artifacts().path(rendition.artifact), event)
+        except BadVideo as error:  # the others' clips are cut all the same
+            refused.append(f"the clip at {event.start_pts:.1f} s could not be cut: {error}")
         context.report(done, len(events), f"clip {done} of {len(events)}")
+    if refused:
+        raise BadInputError(f"{len(refused)} of {len(events)} clips are missing: {refused[0]}")
 
 
 def _cut(context: JobContext, recording: Recording, source: Path, event: Event) -> None:
@@ -33,10 +39,7 @@ def _cut(context: JobContext, recording: Recording, source: Path, event: Event) 
     keys = {}
     for name, blurred in (("blurred", True), ("raw", False)):
         with artifacts().temporary(".mp4") as path:
-            try:
-                offset = cut_clip(source, path, start=start, end=end, blurred=blurred)
-            except BadVideo as error:
-                raise BadInputError(f"The clip at {start:.1f} s could not be cut: {error}") from None
+            offset = cut_clip(source, path, start=start, end=end, blurred=blurred)
             keys[name] = artifacts().put_file(recording.camera.slug, path, ".mp4")
     with transaction.atomic():
         fence(context.job_id, context.attempt)

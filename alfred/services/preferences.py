@@ -49,7 +49,7 @@ def single_keys(user: User) -> bool:
     return row.single_keys if row else True
 
 
-def save(user: User, keys: Mapping[str, str], *, single: bool) -> None:
+def keep(user: User, keys: Mapping[str, str], *, single: bool) -> None:
     """Keep a person's keys. Raises ValueError for an unknown action or key, KeyTaken where two actions share one."""
     unknown = [f"{action}: {key}" for action, key in keys.items() if action not in DEFAULTS or key not in KEYS]
     if unknown:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -55,6 +56,16 @@ class Details:
     def partial(self) -> bool:
         return bool(self.people) or self.from_pts is not None or self.until_pts is not None
 
+    def of(self, answer: Answer) -> dict[str, Any]:
+        """What is stored beside an answer: the kind beside an anomaly, the reason beside a normal."""
+        return {
+            "kind": self.kind if answer == Answer.ANOMALY else "",
+            "reason": self.reason if answer == Answer.NORMAL else "",
+            "comment": self.comment,
+            "from_pts": self.from_pts,
+            "until_pts": self.until_pts,
+        }
+
 
 class NothingLeft(Exception):
     """The details leave nothing of the event to judge."""
@@ -90,28 +101,13 @@ def record(
     own = {v.segment_id: v for v in before if v.user_id == user.pk}
     second = any(v.user_id != user.pk and v.answer != Answer.SKIP for v in before)
     said_of = _parts(event, answer, details) if details.partial else dict.fromkeys(event.asked, answer)
-    Verdict.objects.bulk_create(
-        [
-            Verdict(
-                event=event,
-                segment_id=segment,
-                user=user,
-                answer=each,
-                second=second,
-                supersedes=own.get(segment),
-                key=key,
-                active_ms=max(0, min(active_ms, 3_600_000)),
-                scripted=scripted,
-                kind=details.kind if each == Answer.ANOMALY else "",
-                reason=details.reason if each == Answer.NORMAL else "",
-                comment=details.comment,
-                guide_id=event.guide,
-                from_pts=details.from_pts,
-                until_pts=details.until_pts,
-            )
-            for segment, each in said_of.items()
-        ]
-    )
+    how: dict[str, Any] = {
+        "active_ms": max(0, min(active_ms, 3_600_000)),
+        "scripted": scripted,
+        "second": second,
+        "key": key,
+    }
+    Verdict.objects.bulk_create(_rows(event, user, said_of, own, details, how))
     if second and answer != Answer.SKIP:
         agreement.settle(event)
     elif not second:
@@ -121,6 +117,30 @@ def record(
         # Counting the whole warm-up is not this request's work: a worker does it at once.
         transaction.on_commit(lambda: work.look_at(event.camera_id))
     return Recorded(True, second)
+
+
+def _rows(
+    event: Event,
+    user: User,
+    said_of: Mapping[int, Answer],
+    own: Mapping[int, Verdict],
+    details: Details,
+    how: dict[str, Any],
+) -> list[Verdict]:
+    """A row for each segment; what one had said before of a segment that is left out now no longer stands."""
+    guide_id = event.guide  # type: ignore[attr-defined]  # annotated
+    given = [
+        Verdict(
+            event=event, user=user, segment_id=segment, answer=answer, supersedes=own.get(segment), guide_id=guide_id,
+            **how, **details.of(answer),
+        )
+        for segment, answer in said_of.items()
+    ]  # fmt: skip
+    return given + [
+        Verdict(event=event, user=user, segment_id=segment, answer=Answer.UNDO, supersedes=row, key=how["key"])
+        for segment, row in own.items()
+        if segment not in said_of
+    ]
 
 
 def _parts(event: Event, answer: Answer, details: Details) -> dict[int, Answer]:
@@ -177,7 +197,11 @@ def undo(user: User) -> Event:
         raise NothingToUndo("There is nothing of yours from the last 30 minutes to undo.")
     rows = Event.objects.select_related("camera", "recording", "clip")
     event = rows.select_for_update(of=("self",)).get(pk=verdict.event_id)
-    said = list(Verdict.objects.filter(event=event, user=user, key=verdict.key, superseded_by__isnull=True))
+    said = list(
+        Verdict.objects.filter(event=event, user=user, key=verdict.key, superseded_by__isnull=True).exclude(
+            answer=Answer.UNDO
+        )
+    )
     _refuse_unless_free(event, user, [row.segment_id for row in said], verdict)
     key = uuid4()
     Verdict.objects.bulk_create(

@@ -19,7 +19,7 @@ def keys(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         chosen = {action: form.cleaned_data[action] for action in preferences.DEFAULTS}
         try:
-            preferences.save(user, chosen, single=form.cleaned_data["single"])
+            preferences.keep(user, chosen, single=form.cleaned_data["single"])
         except preferences.KeyTaken as error:
             form.add_error(None, str(error))
         else:

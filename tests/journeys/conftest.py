@@ -19,3 +19,11 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(CHROMIUM_ARGUMENTS))
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(autouse=True)
+def no_page_stays_open(browser: Browser) -> Iterator[None]:
+    """A stage that nobody looks at any more still plays, and takes the processor from the next test."""
+    yield
+    for context in browser.contexts:
+        context.close()

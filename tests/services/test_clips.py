@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from alfred.models import Camera, Clip, Event, Lane, Rendition
+from alfred.models import Camera, Clip, Event, Job, Lane, Rendition
 from alfred.services import clips
 from alfred.services.storage import artifacts
 from alfred.video.rendition import make_rendition
@@ -45,6 +45,13 @@ def test_each_event_gets_its_seconds_blurred_and_raw(view: Camera) -> None:
         assert row.blurred != row.raw and artifacts().exists(row.blurred) and artifacts().exists(row.raw)
     cut(view)
     assert Clip.objects.count() == 2
+
+
+def test_one_clip_that_cannot_be_cut_keeps_no_other_from_being_cut(view: Camera) -> None:
+    Event.objects.filter(start_pts=0).update(start_pts=90.0, end_pts=94.0)  # after the end of the film
+    cut(view)
+    assert Clip.objects.count() == 1
+    assert "1 of 2 clips are missing: the clip at 90.0 s could not be cut" in Job.objects.get(kind="clips").error
 
 
 def test_a_poses_only_camera_gets_none(view: Camera) -> None:

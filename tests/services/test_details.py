@@ -86,6 +86,19 @@ def test_a_range_keeps_the_segments_it_holds_a_second_of(
     assert row is not None and (row.from_pts, row.until_pts) == (begin, end)
 
 
+def test_answering_again_with_somebody_left_out_takes_back_what_was_said_of_them(
+    asked: tuple[Event, world.People],
+) -> None:
+    event, cast = asked
+    letters = pose_window.letters(event)
+    record_verdict.record(cast.alice, event.pk, Answer.NORMAL, uuid4())
+    record_verdict.record(cast.alice, event.pk, Answer.ANOMALY, uuid4(), details=Details({"A": None}))
+    standing = labels.standing().values_list("segment__track__number", "answer")
+    assert set(standing) == {(letters["B"], "anomaly")}
+    record_verdict.undo(cast.alice)
+    assert not labels.standing().exists()
+
+
 def test_undo_takes_all_of_it_back(asked: tuple[Event, world.People]) -> None:
     event, cast = asked
     details = Details({"A": Answer.ANOMALY}, comment="on the left", reason="benign")

@@ -19,7 +19,7 @@ def test_what_is_shipped_has_a_word_and_a_key_for_each_action() -> None:
 
 def test_a_moved_key_is_kept_and_the_others_stay() -> None:
     user = world.person("ana")
-    preferences.save(user, {"normal": "j"}, single=False)
+    preferences.keep(user, {"normal": "j"}, single=False)
     assert preferences.keys_of(user) == preferences.DEFAULTS | {"normal": "j"}
     assert preferences.single_keys(user) is False
 
@@ -28,13 +28,13 @@ def test_a_moved_key_is_kept_and_the_others_stay() -> None:
 def test_nothing_but_known_actions_and_keys_is_stored(keys: dict[str, str]) -> None:
     user = world.person("ana")
     with pytest.raises(ValueError, match="no such action or key"):
-        preferences.save(user, keys, single=True)
+        preferences.keep(user, keys, single=True)
     assert not Preferences.objects.exists()
 
 
 def test_two_actions_never_share_a_key() -> None:
     with pytest.raises(preferences.KeyTaken, match="A is the key of two actions: normal, and anomaly"):
-        preferences.save(world.person("ana"), {"normal": "a"}, single=True)
+        preferences.keep(world.person("ana"), {"normal": "a"}, single=True)
 
 
 def test_what_is_no_longer_known_falls_back() -> None:
