@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='clip',
             name='event',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='clip', to='alfred.event'),
+            field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='clip', to='alfred.event'),
         ),
         migrations.AddField(
             model_name='preferences',

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
-                ('guide', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='seen', to='alfred.guideversion')),
+                ('guide', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='seen', to='alfred.guideversion')),
             ],
         ),
         migrations.AddField(

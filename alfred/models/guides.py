@@ -24,7 +24,7 @@ class GuideVersion(models.Model):
 class GuideSeen(models.Model):
     """A person has had this version on their screen."""
 
-    guide = models.ForeignKey(GuideVersion, on_delete=models.CASCADE, related_name="seen")
+    guide = models.ForeignKey(GuideVersion, on_delete=models.PROTECT, related_name="seen")
     user = models.ForeignKey(User, on_delete=models.CASCADE)
 
     class Meta:

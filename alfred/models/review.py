@@ -124,7 +124,7 @@ class Event(models.Model):
 class Clip(models.Model):
     """The seconds of video that an event's screen shows, blurred and as filmed; gone when retention says so."""
 
-    event = models.OneToOneField(Event, on_delete=models.CASCADE, related_name="clip")
+    event = models.OneToOneField(Event, on_delete=models.PROTECT, related_name="clip")
     blurred = models.CharField(max_length=160, help_text="artifact")
     raw = models.CharField(max_length=160, help_text="artifact")
     offset_pts = models.FloatField(help_text="where the clip's first frame stands in the recording, s")

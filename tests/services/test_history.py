@@ -144,6 +144,7 @@ def test_keys_point_backwards_and_deleting_never_spreads() -> None:
         if isinstance(field, models.ForeignKey) and field.remote_field.on_delete is not models.PROTECT
     }
     tied_to_an_account = {f for f in cascades if f[0] in {"User_groups", "User_user_permissions"}}
+    tied_to_an_account |= {("Preferences", "user"), ("GuideSeen", "user")}  # how a person likes to work, what they read
     assert cascades - tied_to_an_account == {("Membership", "user"), ("Membership", "camera")}
     order = [
         "Camera", "Slice", "Recording", "PoseExtraction", "Track", "Segment", "Scoring", "SegmentScore", "Event",
