@@ -103,9 +103,11 @@ def test_within_a_camera_the_order_is_random_over_all_that_waits() -> None:
     view = world.camera(review_budget=10_000)
     with_theta(view, -1000.0)
     for seed in (1, 2):
-        world.scored(view, seed=seed, minutes=1)
+        world.scored(view, seed=seed, minutes=4)
     order = list(Event.objects.order_by("place").values_list("recording_id", flat=True))
-    half = order[: len(order) // 2]
-    later = max(order)
-    share = half.count(later) / max(1, order.count(later))
-    assert 0.2 < share < 0.8
+    of_later, half = order.count(max(order)), len(order) // 2
+    in_front = order[:half].count(max(order))
+    # Draws without putting back: within 5 standard deviations of the hypergeometric law, yet far from all or none.
+    share = of_later / len(order)
+    deviation = (half * share * (1 - share) * (len(order) - half) / (len(order) - 1)) ** 0.5
+    assert abs(in_front - half * share) < 5 * deviation < half * share
