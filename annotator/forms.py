@@ -181,6 +181,11 @@ class RulingForm(forms.Form):
     comment = forms.CharField(required=False, max_length=500)
 
 
+class CorrectionForm(forms.Form):
+    answer = forms.ChoiceField(choices=[(a, a) for a in (Answer.NORMAL, Answer.ANOMALY, Answer.UNSURE)])
+    comment = forms.CharField(required=False, max_length=500)
+
+
 class RawReasonForm(forms.Form):
     reason = forms.CharField(min_length=5, max_length=200)
 

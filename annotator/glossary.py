@@ -39,6 +39,13 @@ _WORDS = (
         "How far two people agree beyond chance: 1 is always, 0 no more than chance would.",
         "n/a where both gave all segments one and the same answer: chance alone explains that.",
     ),
+    Word(
+        "known-item",
+        "known item",
+        "An event whose truth is known before anybody judges it, mixed into the queue unmarked: from it the share of"
+        " anomalies that the team misses is known.",
+        "It trains nothing and counts in no other figure.",
+    ),
     Word("event", "event", "What one screen of the review shows: one or a few segments that belong together."),
     Word("flagged", "flagged", "A segment whose score is θ or more: the detector takes it for an anomaly."),
     Word(

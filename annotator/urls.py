@@ -38,6 +38,7 @@ urlpatterns = [
     path("review/events/<uuid:pk>/raw/", review.ask_raw, name="event-raw-ask"),
     path("keys/", account.keys, name="keys"),
     path("work/", account.work, name="my-work"),
+    path("work/<uuid:pk>/correct/", account.correct_view, name="correct"),
     path("kinds/", account.kinds, name="kinds"),
     # alerts
     path("alerts/", alerts.page, name="alerts"),

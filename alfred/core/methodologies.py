@@ -42,12 +42,16 @@ class Methodology(StrEnum):
 
 
 class Label(IntEnum):
-    """What people say of a segment; UNRESOLVED = unsure, skipped or conflicting."""
+    """What people say of a segment; UNRESOLVED = unsure, skipped or conflicting.
+
+    ONE_VOICE = normal, but too much of a round would rest on this one person: it waits for a second.
+    """
 
     NONE = -1
     NORMAL = 0
     ANOMALY = 1
     UNRESOLVED = 2
+    ONE_VOICE = 3
 
 
 class Reason(IntEnum):
@@ -63,6 +67,7 @@ class Reason(IntEnum):
     BESIDE_ANOMALY = 14
     VALIDATION = 15
     BESIDE_VALIDATION = 16
+    ONE_VOICE = 17
 
     @property
     def trains(self) -> bool:
@@ -84,6 +89,7 @@ _WORDS = {
     Reason.BESIDE_ANOMALY: "beside an anomaly",
     Reason.VALIDATION: "in a validation set",
     Reason.BESIDE_VALIDATION: "beside a validation track",
+    Reason.ONE_VOICE: "waits for a second person",
 }
 
 
@@ -153,6 +159,7 @@ def who_trains_by_verdict(methodology: Methodology, flagged: Bools, scored: Bool
         reason[flags & (said == Label.NORMAL)] = Reason.CONFIRMED_FP
         reason[said == Label.ANOMALY] = Reason.CONFIRMED_ANOMALY
         reason[said == Label.UNRESOLVED] = Reason.UNRESOLVED
+        reason[said == Label.ONE_VOICE] = Reason.ONE_VOICE
     reason[~np.asarray(scored, bool)] = Reason.UNSCORED
     return reason
 

@@ -1,5 +1,6 @@
 """Rows, constraints, querysets, claim(); one concept a file. Keys point backwards along the one-way walk."""
 
+from alfred.models.alerts import Acknowledged, AlertChannel, AlertDelivery, ChannelCamera
 from alfred.models.audit import AuditEntry
 from alfred.models.cameras import Camera
 from alfred.models.detectors import Deployment, DetectorVersion, Threshold
@@ -12,13 +13,16 @@ from alfred.models.review import (
     Answer,
     AuditStratum,
     BandStart,
+    Batch,
     Candidate,
     Clip,
+    Correction,
     Event,
     EventSegment,
     FalseAlarm,
     Lane,
     Lease,
+    TrialAnswer,
     Verdict,
 )
 from alfred.models.rounds import (
@@ -37,14 +41,20 @@ from alfred.models.validation import ValidationMember, ValidationSet
 from alfred.models.work import Job
 
 __all__ = [
+    "Acknowledged",
+    "AlertChannel",
+    "AlertDelivery",
     "AnomalyKind",
     "Answer",
     "AuditEntry",
     "AuditStratum",
     "BandStart",
+    "Batch",
     "Camera",
     "Candidate",
+    "ChannelCamera",
     "Clip",
+    "Correction",
     "Deployment",
     "DetectorVersion",
     "Drift",
@@ -78,6 +88,7 @@ __all__ = [
     "SnapshotLabel",
     "Threshold",
     "Track",
+    "TrialAnswer",
     "User",
     "ValidationMember",
     "ValidationSet",

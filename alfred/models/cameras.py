@@ -71,6 +71,17 @@ class Camera(models.Model):
     second_in_warm_up = models.BooleanField(
         default=True, help_text="two people judge what the validation set is made of; it is not waited for"
     )
+    known_share = models.FloatField(
+        default=0.02,
+        validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
+        help_text="share of events whose truth is known already, mixed in to see how much the team misses",
+    )
+    one_voice_share = models.FloatField(
+        default=0.5,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        help_text="at most so much of a round's confirmed false alarms may rest on one person's word alone; what is"
+        " over it waits for a second person (1 = no limit)",
+    )
     val_min = models.PositiveIntegerField(
         default=50, help_text="confirmed segments a class for a complete validation set"
     )

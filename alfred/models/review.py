@@ -20,6 +20,7 @@ class Lane(models.TextChoices):
     AUDIT = "audit", "audit"
     SECOND = "second", "second look"
     ALERT = "alert", "alert"
+    KNOWN = "known", "known truth"
 
 
 class Candidate(models.Model):
@@ -193,6 +194,22 @@ class AnomalyKind(models.Model):
         return self.name
 
 
+class Batch(models.Model):
+    """Look-alikes confirmed as normal together after `checked` of them were looked at. Append-only.
+
+    Its verdicts train; they never count in figures. What may be wrong among those nobody looked at is bounded by
+    `core.exact` from the checked ones.
+    """
+
+    camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="batches")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="batches")
+    like = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="+", help_text="what the others look like")
+    events = models.PositiveIntegerField(help_text="the checked ones included")
+    checked = models.PositiveIntegerField()
+    seed = models.BigIntegerField(help_text="of the draw of the checked ones")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
 class Verdict(models.Model):
     """What a person said of a segment. Append-only: an undo or correction is a new row that supersedes."""
 
@@ -210,6 +227,9 @@ class Verdict(models.Model):
     guide = models.ForeignKey("alfred.GuideVersion", on_delete=models.PROTECT, null=True, related_name="+")
     from_pts = models.FloatField(null=True, help_text="start of the trimmed range; null = all of the segment")
     until_pts = models.FloatField(null=True)
+    batch = models.ForeignKey(
+        Batch, on_delete=models.PROTECT, null=True, related_name="verdicts", help_text="given without a look of its own"
+    )
     adjudicates = models.BooleanField(default=False, help_text="a supervisor's, who saw the answers that differ")
     scripted = models.BooleanField(default=False, help_text="given by the demo's scripted reviewer, not by a person")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -220,3 +240,26 @@ class Verdict(models.Model):
             models.Index(fields=["user", "-created_at"], name="verdict_user_recent"),
             models.Index(fields=["segment"], condition=Q(adjudicates=True), name="verdict_adjudicates"),
         ]
+
+
+class Correction(models.Model):
+    """A wish to change one's own answer when undo no longer can: a supervisor rules on it. Append-only."""
+
+    event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="corrections")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="corrections")
+    answer = models.CharField(max_length=8, choices=Answer.choices)
+    comment = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class TrialAnswer(models.Model):
+    """What a newcomer said of a segment whose truth is known, before judging for real. No verdict. Append-only."""
+
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="trial_answers")
+    segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="+")
+    anomalous = models.BooleanField(help_text="what is true")
+    answer = models.CharField(max_length=8, choices=Answer.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "segment"], name="tried_once")]

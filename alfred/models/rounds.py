@@ -70,7 +70,7 @@ class LabelSnapshot(models.Model):
 
 
 class SnapshotLabel(models.Model):
-    """A segment's label in a snapshot: 0 normal, 1 anomalous, 2 unresolved. Append-only."""
+    """A segment's label in a snapshot, as `core.methodologies.Label` has them. Append-only."""
 
     snapshot = models.ForeignKey(LabelSnapshot, on_delete=models.PROTECT, related_name="labels")
     segment = models.ForeignKey(Segment, on_delete=models.PROTECT)
@@ -79,7 +79,7 @@ class SnapshotLabel(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["snapshot", "segment"], name="a_segment_once_a_snapshot"),
-            models.CheckConstraint(condition=Q(label__in=[0, 1, 2]), name="label_is_known"),
+            models.CheckConstraint(condition=Q(label__in=[0, 1, 2, 3]), name="label_is_known"),
         ]
 
 

@@ -22,6 +22,8 @@ POLICIES = (
     "auto_promote",
     "second_share",
     "second_in_warm_up",
+    "known_share",
+    "one_voice_share",
     "alert_share",
     "val_min",
 )

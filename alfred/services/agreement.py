@@ -21,8 +21,15 @@ from alfred.services import labels
 LOTS = 10_000
 
 
-def by_lot(event: Event) -> bool:
-    """Whether a second person judges the event too, whatever the first said: fixed by its random id."""
+def wants_second(event: Event, answer: Answer) -> bool:
+    """Whether a second person judges the event too: where the first was unsure, else by lot.
+
+    The lot is fixed by the event's random id. Of a known item the truth is known already.
+    """
+    if event.lane == Lane.KNOWN:
+        return False
+    if answer == Answer.UNSURE:
+        return True
     if event.lane == Lane.WARMUP and event.camera.second_in_warm_up:
         return True
     return event.id.int % LOTS < event.camera.second_share * LOTS
@@ -97,6 +104,7 @@ class Pair:
 def pairs(camera: Camera) -> list[Pair]:
     """Every two people with segments in common, the most in common first; adjudications are no opinion."""
     rows = Verdict.objects.filter(event__camera=camera, superseded_by__isnull=True, adjudicates=False)
+    rows = rows.filter(batch__isnull=True).exclude(event__lane=Lane.KNOWN)
     rows = rows.filter(answer__in=(Answer.NORMAL, Answer.ANOMALY), scripted=False)
     twice = rows.filter(second=True).values("segment")
     said: dict[int, dict[str, int]] = defaultdict(dict)

@@ -88,6 +88,8 @@ def _said(slice_ids: list[int]) -> dict[int, _Said]:
             found[slice_id or 0].drawn[segment] = stratum
         else:
             found[slice_id or 0].asked.add(segment)
+    for one in found.values():
+        one.asked -= one.drawn.keys()  # asked, then confirmed with its look-alikes and drawn after all
     rows = labels.standing().filter(segment__slice_id__in=slice_ids, segment__score__isnull=False)
     names = ("segment__slice_id", "segment_id", "segment__score__flagged", "answer", "created_at", "event__lane")
     answers: dict[tuple[int, int, bool], list[tuple[str, datetime, str]]] = defaultdict(list)

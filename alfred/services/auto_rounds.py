@@ -41,7 +41,7 @@ def due(camera: Camera) -> Slice | None:
 def new_false_alarms(camera: Camera) -> int:
     """How many flagged segments are judged normal in reviewed slices that no round has used yet."""
     ready = list(slices.reviewed(slices.untrained(camera), camera).values_list("pk", flat=True))
-    said = labels.of_slices(ready)
+    said = labels.of_slices(ready, together=True)
     normal = [s for of_one in said.values() for s, label in of_one.items() if label == Label.NORMAL]
     return SegmentScore.objects.filter(segment_id__in=normal, flagged=True).count()
 

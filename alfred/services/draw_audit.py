@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, Subquery
 
 from alfred.core import sampling
 from alfred.core.audit import allocate_audit, audit_size
-from alfred.models import AuditStratum, Candidate, Lane, SegmentScore, Slice, ValidationMember
+from alfred.models import AuditStratum, Candidate, Lane, SegmentScore, Slice, ValidationMember, Verdict
 from alfred.services import build_validation, drift, labels, open_review
 
 Kind = AuditStratum.Kind
@@ -68,9 +68,13 @@ def _seed(row: Slice) -> int:
 
 
 def _frame(row: Slice) -> tuple[list[int], Ints]:
-    """The slice's scored segments that nobody was asked about, as ids of their scores, and the stratum of each."""
+    """The slice's scored segments that nobody was asked about, as ids of their scores, and the stratum of each.
+
+    What was confirmed with its look-alikes was asked about, but nobody looked at it: it is in the frame again.
+    """
     same = {"segment": OuterRef("segment")}
-    asked = Exists(Candidate.objects.filter(**same, asked=True))
+    together = Exists(labels.standing(Verdict.objects.filter(**same, batch__isnull=False), together=True))
+    asked = Exists(Candidate.objects.filter(**same, asked=True)) & ~together
     answered = Exists(labels.standing().filter(**same))
     member = Exists(ValidationMember.objects.filter(**same))
     middle = Candidate.objects.filter(**same, lane=Lane.REVIEW).values("theta_med")[:1]

@@ -32,7 +32,7 @@ def late_labels(camera: Camera, before_slice: Slice) -> dict[int, Label]:
         snapshot__round__state__in=USED,
         snapshot__round__slice__ordinal__gte=OuterRef("segment__slice__ordinal"),
     )
-    rows = labels.standing(Verdict.objects.filter(segment__slice__in=earlier))
+    rows = labels.standing(Verdict.objects.filter(segment__slice__in=earlier), together=True)
     said: dict[int, list[tuple[int, str]]] = defaultdict(list)
     used: dict[int, int | None] = {}
     last = Subquery(frozen.order_by("-snapshot__frozen_at").values("label")[:1])

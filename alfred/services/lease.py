@@ -33,7 +33,7 @@ def open_events(user: User, camera: str = "") -> QuerySet[Event]:
     answered = Verdict.objects.filter(event=OuterRef("pk"), user=user, superseded_by__isnull=True)
     answered = answered.exclude(answer=Answer.UNDO)
     rows = Event.objects.filter(state__in=Event.QUEUED, camera__in=cameras_of(user)).exclude(Exists(answered))
-    rows = rows.exclude(lane=Lane.ALERT)  # a view of its own, not a queue
+    rows = rows.exclude(lane=Lane.ALERT, state__in=Event.WAITING)  # a view of its own, till a second look is due
     rows = rows.filter(~Q(state=Event.State.HELD) | Q(camera__in=cameras_of(user, Role.SUPERVISOR)))
     return rows.filter(camera__slug=camera) if camera else rows
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 from typing import Any
+from uuid import UUID
 
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Exists, Max, Min, OuterRef, QuerySet
 from django.utils import timezone
 
-from alfred.models import Answer, User, Verdict
+from alfred.models import Answer, Correction, Event, User, Verdict
 from alfred.models.people import cameras_of
 from alfred.services.record_verdict import UNDO_FOR
 
@@ -30,13 +31,18 @@ class Day:
 
 @dataclass(frozen=True)
 class Mine:
-    """One's own answer: where, what, when, and whether undo could still reach it by time."""
+    """One's own answer: where, what, when, and whether undo could still reach it by time.
 
+    `corrected`: a correction of it waits for a supervisor.
+    """
+
+    event: UUID
     camera: str
     answer: str
     at: datetime
     taken_back: bool
     in_time: bool
+    corrected: bool
 
 
 def of_day(rows: QuerySet[Verdict]) -> Day:
@@ -62,12 +68,21 @@ def today(user: User, since: datetime) -> dict[str, Any]:
 
 def _newest(user: User) -> list[Mine]:
     rows = Verdict.objects.filter(user=user, event__camera__in=cameras_of(user)).exclude(answer=Answer.UNDO)
-    pressed = rows.values("key", "answer", "event__camera__name").annotate(
-        at=Min("created_at"), back=Max("superseded_by__answer"), newest=Max("id")
+    asked = Correction.objects.filter(event=OuterRef("event"), user=user, event__state=Event.State.DISPUTED)
+    pressed = rows.values("key", "answer", "event", "event__camera__name").annotate(
+        at=Min("created_at"), back=Max("superseded_by__answer"), newest=Max("id"), corrected=Exists(asked)
     )
     limit = timezone.now() - UNDO_FOR
     return [
-        Mine(row["event__camera__name"], row["answer"], row["at"], row["back"] == Answer.UNDO, row["at"] >= limit)
+        Mine(
+            event=row["event"],
+            camera=row["event__camera__name"],
+            answer=row["answer"],
+            at=row["at"],
+            taken_back=row["back"] == Answer.UNDO,
+            in_time=row["at"] >= limit,
+            corrected=row["corrected"],
+        )
         for row in pressed.order_by("-newest")[:LISTED]
     ]
 

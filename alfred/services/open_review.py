@@ -22,7 +22,7 @@ from alfred.models import (
     Segment,
     SegmentScore,
 )
-from alfred.services import band, budget, build_validation, clips
+from alfred.services import band, budget, build_validation, clips, known_items
 
 EVENT_SEGMENTS = 3
 """Up to this many consecutive segments of one track make one event."""
@@ -177,12 +177,21 @@ def _in_contact(a: Segment, b: Segment) -> bool:
 
 
 def open_events(groups: list[list[SegmentScore]], camera: Camera, lane: Lane, rng: np.random.Generator) -> None:
-    """An event for each group of segments of one recording; the caller holds the camera's row lock."""
+    """An event for each group of segments of one recording, and known items among them.
+
+    The caller holds the camera's row lock.
+    """
+    _open(groups, camera, lane, rng)
+    if lane != Lane.ALERT:  # a view of its own, where nothing can be mixed in
+        _open([[row] for row in known_items.drawn(camera, len(groups), rng)], camera, Lane.KNOWN, rng)
+
+
+def _open(groups: list[list[SegmentScore]], camera: Camera, lane: Lane, rng: np.random.Generator) -> None:
     events = [
         Event(
             camera=camera,
             recording_id=group[0].segment.recording_id,
-            slice_id=group[0].slice_id,
+            slice_id=None if lane == Lane.KNOWN else group[0].slice_id,  # none waits for a known item's answer
             lane=lane,
             place=float(rng.random()),
             start_pts=min(row.segment.start_pts for row in group),

@@ -165,8 +165,7 @@ def _settle(event: Event, answer: Answer, before: list[Verdict], user: User) -> 
     if answer == Answer.SKIP:
         _reopen(event, {v.user_id for v in before if v.answer == Answer.SKIP} | {user.pk})
         return
-    wants_second = answer == Answer.UNSURE or agreement.by_lot(event)
-    event.state = Event.State.SECOND if wants_second else Event.State.DECIDED
+    event.state = Event.State.SECOND if agreement.wants_second(event, answer) else Event.State.DECIDED
     event.decided_at = timezone.now()
     event.save(update_fields=["state", "decided_at"])
 

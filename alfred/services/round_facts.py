@@ -77,6 +77,12 @@ def _notes(row: Round) -> list[str]:
             f"{unresolved} of the segments are unresolved: people were unsure, skipped them, or contradicted each "
             "other. They train nothing until that is settled."
         )
+    waits = counted[Reason.ONE_VOICE]
+    if waits:
+        notes.append(
+            f"{waits} false alarms wait for a second person: too many would have rested on one person's word. "
+            "Once confirmed they count for the next round."
+        )
     judged = counted[Reason.CONFIRMED_FP] + counted[Reason.CONFIRMED_ANOMALY] + unresolved
     if row.version_id and Methodology(row.methodology).asks and not judged:
         notes.append(

@@ -19,7 +19,7 @@ from django.db import transaction
 
 from alfred.core import gates
 from alfred.core.intervals import TOO_FEW, PairedDifference
-from alfred.core.methodologies import Methodology
+from alfred.core.methodologies import Label, Methodology
 from alfred.core.roc import auc_roc
 from alfred.detectors import registry, resume
 from alfred.detectors.base import Detector, Progress, Remembers, TrainingLog
@@ -36,7 +36,7 @@ from alfred.models import (
     ValidationSet,
 )
 from alfred.models.work import fence
-from alfred.services import build_validation, deploy, evaluate, find_threshold, replay, training_set
+from alfred.services import build_validation, deploy, evaluate, find_threshold, one_voice, replay, training_set
 from alfred.services.jobs import BadInputError, JobContext
 from alfred.services.load_detector import load, load_fresh
 from alfred.services.rescore import segment_values
@@ -88,7 +88,8 @@ def _snapshot(context: JobContext, row: Round) -> None:
     _enter(context, row, Round.State.SNAPSHOT)
     with transaction.atomic():
         fence(context.job_id, context.attempt)
-        said = sorted(training_set.frozen_now(row).items())
+        frozen = training_set.frozen_now(row)
+        said = sorted((frozen | dict.fromkeys(one_voice.held_back(row, frozen), Label.ONE_VOICE)).items())
         digest = hashlib.sha256(json.dumps([[s, int(v)] for s, v in said]).encode()).hexdigest()
         snapshot = LabelSnapshot.objects.create(round=row, digest=digest)
         SnapshotLabel.objects.bulk_create(

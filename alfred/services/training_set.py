@@ -94,9 +94,11 @@ def slices_of(row: Round) -> list[Slice]:
 
 def labels_now(slices: Sequence[Slice]) -> dict[int, Label]:
     """What people say of these slices' segments, and of those just before and after them: what a snapshot freezes."""
-    said = {s: label for part in labels.of_slices([p.pk for p in slices]).values() for s, label in part.items()}
+    ids = [part.pk for part in slices]
+    said = {s: label for part in labels.of_slices(ids, together=True).values() for s, label in part.items()}
     for part in slices:
-        around = labels.standing(Verdict.objects.filter(segment__in=_rows(part).exclude(slice=part)))
+        beside = Verdict.objects.filter(segment__in=_rows(part).exclude(slice=part))
+        around = labels.standing(beside, together=True)
         said |= labels.of_verdicts(around.values_list("segment_id", "answer"))
     return said
 

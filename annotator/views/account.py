@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from uuid import UUID
 
-from alfred.services import anomaly_kinds, my_work, preferences
-from annotator.access import admin_only, person
-from annotator.forms import KeysForm, KindsForm
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from alfred.models import Answer, Event
+from alfred.services import anomaly_kinds, correct, my_work, preferences
+from annotator.access import admin_only, event_for, person
+from annotator.forms import CorrectionForm, KeysForm, KindsForm
 
 
 def keys(request: HttpRequest) -> HttpResponse:
@@ -30,7 +34,26 @@ def keys(request: HttpRequest) -> HttpResponse:
 
 def work(request: HttpRequest) -> HttpResponse:
     """What I did today, and what can still be taken back."""
-    return render(request, "annotator/work.html", my_work.today(person(request), my_work.midnight()))
+    can_be = {"can_be": [Answer.NORMAL, Answer.ANOMALY, Answer.UNSURE]}
+    return render(request, "annotator/work.html", my_work.today(person(request), my_work.midnight()) | can_be)
+
+
+@require_POST
+def correct_view(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """An answer that undo can't reach any more: a supervisor rules on it."""
+    form = CorrectionForm(request.POST)
+    if not form.is_valid():
+        event_for(request, pk)
+        messages.error(request, "The correction was not understood; nothing was changed.")
+        return redirect("my-work")
+    try:
+        correct.ask(person(request), pk, Answer(form.cleaned_data["answer"]), form.cleaned_data["comment"])
+        messages.success(request, "A supervisor will see both and rule. Until then your answer stands as it was.")
+    except Event.DoesNotExist:
+        raise Http404 from None
+    except correct.CantCorrect as error:
+        messages.error(request, str(error))
+    return redirect("my-work")
 
 
 @admin_only

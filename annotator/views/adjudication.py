@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from alfred.models import Answer, Event
-from alfred.services import agreement, pose_window
+from alfred.services import agreement, correct, pose_window
 from annotator.access import person
 from annotator.forms import RulingForm
 
@@ -52,6 +52,6 @@ def _shown(event: Event | None) -> dict[str, object]:
     return {
         "event": event,
         "facts": pose_window.event_facts(event),
-        "said": agreement.answers(event),
+        "said": agreement.answers(event) + correct.pending_of(event),
         "key": uuid4(),
     }

@@ -7,7 +7,7 @@ from django.shortcuts import render
 
 from alfred.models import Role
 from alfred.reports.as_csv import COLUMNS, thetas_to_csv, to_csv
-from alfred.services import agreement
+from alfred.services import agreement, known_items
 from alfred.services.report import camera_report
 from annotator.access import camera_for
 from annotator.glossary import GLOSSARY
@@ -26,6 +26,7 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
         "reading": [GLOSSARY[key] for key in READING],
         "columns": COLUMNS.items(),
         "pairs": agreement.pairs(camera),
+        "known": known_items.team(camera),
     }
     return render(request, "annotator/report.html", context)
 

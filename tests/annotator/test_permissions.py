@@ -82,6 +82,7 @@ ROUTES = {
     "review-more": Route("outsider", 200),
     "keys": Route("outsider", 200),
     "my-work": Route("outsider", 200),
+    "correct": Route("annotator", 302, "post", _event, lambda w: {"answer": "anomaly"}),
     "kinds": Route("admin", 200),
     "alerts": Route("outsider", 200),
     "adjudication": Route("outsider", 200),
