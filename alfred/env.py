@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import available_timezones
@@ -72,6 +73,18 @@ def time_zone(name: str, default: str) -> str:
     if value not in available_timezones():
         raise BadSetting(f"{name}={value!r}: use a time zone's name such as Europe/Berlin")
     return value
+
+
+def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks such as 10.1.0.0/16,192.168.7.3/32; none by default."""
+    found = []
+    for part in os.environ.get(name, "").split(","):
+        if part.strip():
+            try:
+                found.append(ip_network(part.strip()))
+            except ValueError as error:
+                raise BadSetting(f"{name}: {error}; write networks such as 10.1.0.0/16") from None
+    return tuple(found)
 
 
 def device(name: str) -> str:

@@ -142,6 +142,16 @@ POSE_DOWNLOAD = env.flag("ALFRED_POSE_DOWNLOAD")
 STALE_AFTER_S = env.number("ALFRED_STALE_AFTER_S", 60, 2)
 LEASE_S = env.number("ALFRED_LEASE_S", 90, 5)
 
+PUBLIC_URL = env.text("ALFRED_PUBLIC_URL").rstrip("/")
+WEBHOOK_NETWORKS = env.networks("ALFRED_WEBHOOK_NETWORKS")
+EMAIL_HOST = env.text("ALFRED_EMAIL_HOST")
+EMAIL_PORT = env.number("ALFRED_EMAIL_PORT", 587, 1, 65535)
+EMAIL_HOST_USER = env.text("ALFRED_EMAIL_USER")
+EMAIL_HOST_PASSWORD = env.text("ALFRED_EMAIL_PASSWORD")
+EMAIL_USE_TLS = env.flag("ALFRED_EMAIL_TLS", True)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("ALFRED_EMAIL_FROM", "alfred@localhost")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -10,8 +10,9 @@ from django.core.validators import slug_re
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 
-from alfred.models import Camera, Event, Job, Recording, Role, Round, User
+from alfred.models import Camera, Event, Job, Recording, Role, Round, Segment, User
 from alfred.models.people import cameras_of
+from alfred.services import alerts
 
 P = ParamSpec("P")
 
@@ -57,6 +58,14 @@ def event_for(request: HttpRequest, pk: object) -> Event:
     """An event of one of this person's cameras."""
     rows = Event.objects.select_related("camera", "recording")
     return get_object_or_404(rows, pk=pk, camera__in=cameras_of(person(request)))
+
+
+def alert_for(request: HttpRequest, pk: int) -> Segment:
+    """An alert on one of this person's cameras."""
+    try:
+        return alerts.alert_for(person(request), pk)
+    except Segment.DoesNotExist:
+        raise Http404 from None
 
 
 def admin_only(

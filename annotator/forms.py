@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import available_timezones
 
 from django import forms
+from django.core.validators import validate_email
+from django.utils.translation import gettext_lazy as _
 
 from alfred.core.methodologies import Methodology
 from alfred.detectors import registry
-from alfred.models import AnomalyKind, Answer, Camera, FalseAlarm
-from alfred.services import guide, preferences
+from alfred.models import AlertChannel, AnomalyKind, Answer, Camera, FalseAlarm
+from alfred.services import guide, preferences, webhook
 from alfred.services.add_camera import POLICIES
 from alfred.services.record_verdict import Details
 
@@ -179,6 +181,59 @@ class RulingForm(forms.Form):
     answer = forms.ChoiceField(choices=[(a, a) for a in (Answer.NORMAL, Answer.ANOMALY)])
     key = forms.UUIDField()
     comment = forms.CharField(required=False, max_length=500)
+
+
+class ChannelForm(forms.Form):
+    """Where alerts of some cameras go. What an address may be is decided where messages are sent."""
+
+    name = forms.CharField(label=_("Name"), max_length=60)
+    kind = forms.ChoiceField(label=_("Kind"), choices=AlertChannel.Kind.choices)
+    url = forms.CharField(
+        label=_("Webhook address"), max_length=500, required=False, help_text=_("https://…, for a webhook")
+    )
+    addresses = forms.CharField(
+        label=_("E-mail addresses"), max_length=1000, required=False, help_text=_("with commas between, for e-mail")
+    )
+    cameras = forms.ModelMultipleChoiceField(
+        label=_("Cameras"), queryset=Camera.objects.none(), widget=forms.CheckboxSelectMultiple
+    )
+    cooldown_s = forms.IntegerField(
+        label=_("Cooldown, seconds"), min_value=0, max_value=86_400, initial=300,
+        help_text=_("after a message about a camera was sent, what follows within it is told in one next message"),
+    )  # fmt: skip
+    in_use = forms.BooleanField(label=_("In use"), required=False, initial=True)
+
+    def __init__(self, *given: Any, channel: AlertChannel | None = None, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.channel = channel
+        cast("forms.ModelMultipleChoiceField[Camera]", self.fields["cameras"]).queryset = Camera.objects.all()
+        if channel:
+            del self.fields["kind"]
+
+    def clean_name(self) -> str:
+        name = str(self.cleaned_data["name"])
+        others = AlertChannel.objects.exclude(pk=self.channel.pk) if self.channel else AlertChannel.objects.all()
+        if others.filter(name=name).exists():
+            raise forms.ValidationError(_("There is a channel of that name."))
+        return name
+
+    def clean_addresses(self) -> list[str]:
+        found = [part.strip() for part in self.cleaned_data["addresses"].split(",") if part.strip()]
+        for address in found:
+            validate_email(address)
+        return found
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        kind = self.channel.kind if self.channel else said.get("kind")
+        if kind == AlertChannel.Kind.WEBHOOK:
+            try:
+                webhook.target(said.get("url", ""))
+            except ValueError as error:
+                self.add_error("url", str(error))
+        elif kind == AlertChannel.Kind.EMAIL and not said.get("addresses") and "addresses" not in self.errors:
+            self.add_error("addresses", _("At least one address is needed."))
+        return said
 
 
 class CorrectionForm(forms.Form):

@@ -20,17 +20,21 @@ Message = dict[str, Any]
 
 
 class Hub:
-    """Listens to job announcements and hands each to every open stream of its camera."""
+    """Listens to job announcements and hands each to every open stream that watches its camera."""
 
     def __init__(self) -> None:
-        self._streams: dict[asyncio.Queue[Message], int] = {}
+        self._streams: dict[asyncio.Queue[Message], set[int]] = {}
         self._task = asyncio.get_running_loop().create_task(self._listen())
 
-    def open(self, camera: int) -> asyncio.Queue[Message]:
-        """A queue of this camera's announcements from now on."""
+    def open(self, cameras: set[int]) -> asyncio.Queue[Message]:
+        """A queue of these cameras' announcements from now on."""
         messages: asyncio.Queue[Message] = asyncio.Queue(maxsize=100)
-        self._streams[messages] = camera
+        self._streams[messages] = cameras
         return messages
+
+    def watch(self, messages: asyncio.Queue[Message], cameras: set[int]) -> None:
+        """From now on of these."""
+        self._streams[messages] = cameras
 
     def close(self, messages: asyncio.Queue[Message]) -> None:
         self._streams.pop(messages, None)
@@ -48,9 +52,9 @@ class Hub:
                 await asyncio.sleep(1)
 
     def _hand_out(self, message: Message) -> None:
-        for messages, camera in self._streams.items():
+        for messages, cameras in self._streams.items():
             # A page that reads too slowly misses steps, never the state: it asks for that itself.
-            if camera == message["camera"] and not messages.full():
+            if message["camera"] in cameras and not messages.full():
                 messages.put_nowait(message)
 
 

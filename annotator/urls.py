@@ -9,6 +9,7 @@ from annotator.views import (
     adjudication,
     alerts,
     cameras,
+    channels,
     guides,
     home,
     progress,
@@ -42,7 +43,14 @@ urlpatterns = [
     path("kinds/", account.kinds, name="kinds"),
     # alerts
     path("alerts/", alerts.page, name="alerts"),
+    path("alerts/wall/", alerts.wall, name="alerts-wall"),
+    path("alerts/stream/", progress.alerts, name="alerts-stream"),
+    path("alerts/<int:pk>/poses.json", alerts.poses, name="alert-poses"),
+    path("alerts/<int:pk>/acknowledge/", alerts.acknowledge, name="alert-acknowledge"),
     path("alerts/<int:pk>/judge/", alerts.judge, name="alert-judge"),
+    path("alerts/channels/", channels.index, name="channels"),
+    path("alerts/channels/<int:pk>/", channels.page, name="channel"),
+    path("alerts/channels/<int:pk>/try/", channels.try_out, name="channel-try"),
     # adjudication
     path("adjudication/", adjudication.index, name="adjudication"),
     path("adjudication/<uuid:pk>/", adjudication.page, name="adjudication-event"),

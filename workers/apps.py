@@ -12,3 +12,4 @@ class WorkersConfig(AppConfig):
 
         work.nudge = dispatch.nudge
         work.nudge_camera = dispatch.nudge_camera
+        work.nudge_alerts = dispatch.nudge_alerts

@@ -9,8 +9,8 @@ from celery import shared_task
 from celery.signals import worker_ready, worker_shutting_down
 from django.db import close_old_connections
 
-from alfred.models import Camera, Job
-from alfred.services import auto_rounds, build_validation, clean_up, clips, jobs, slices
+from alfred.models import Camera, Job, work
+from alfred.services import auto_rounds, build_validation, clean_up, clips, deliver_alerts, jobs, slices
 from workers.kinds import KINDS, Kind
 from workers.warm import ChildDied, WarmChild
 
@@ -49,6 +49,13 @@ def advance_warm_up(camera_id: int) -> None:
     build_validation.advance(Camera.objects.get(pk=camera_id))
 
 
+@shared_task(name="workers.send_alerts", time_limit=300, soft_time_limit=240)
+def send_alerts() -> None:
+    """Send the messages about alerts that are due: a few at a time, for a server that hangs takes its time."""
+    close_old_connections()
+    deliver_alerts.deliver()
+
+
 @shared_task(name="workers.sweep", time_limit=300, soft_time_limit=240)
 def sweep() -> None:
     """Re-queue what dead workers left, nudge what waits, close full and ended slices, start rounds due by policy."""
@@ -59,6 +66,8 @@ def sweep() -> None:
     auto_rounds.look()
     clean_up.discard_pixels()
     clips.discard_old()
+    if deliver_alerts.due().exists():
+        work.send_alerts()
 
 
 def _child() -> WarmChild:

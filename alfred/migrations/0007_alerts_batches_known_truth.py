@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('first_at', models.DateTimeField(help_text='when the first flagged stretch began', null=True)),
                 ('stretches', models.PositiveIntegerField(default=0)),
                 ('people', models.PositiveIntegerField(default=0)),
-                ('state', models.CharField(choices=[('waiting', 'waiting'), ('sent', 'sent'), ('held', 'held back: cooldown'), ('failed', 'failed')], default='waiting', max_length=8)),
+                ('state', models.CharField(choices=[('waiting', 'waiting'), ('sent', 'sent'), ('folded', 'told with a later one'), ('failed', 'failed')], default='waiting', max_length=8)),
                 ('attempts', models.PositiveSmallIntegerField(default=0)),
                 ('not_before', models.DateTimeField(null=True)),
                 ('error', models.CharField(blank=True, max_length=300)),

@@ -61,7 +61,7 @@ class AlertDelivery(models.Model):
     class State(models.TextChoices):
         WAITING = "waiting", "waiting"
         SENT = "sent", "sent"
-        HELD = "held", "held back: cooldown"
+        FOLDED = "folded", "told with a later one"
         FAILED = "failed", "failed"
 
     channel = models.ForeignKey(AlertChannel, on_delete=models.PROTECT, related_name="deliveries")

@@ -19,6 +19,10 @@ nudge_camera: Callable[[int], None] | None = None
 """Set by the workers app: tells a worker that people answered in a camera's warm-up."""
 
 
+nudge_alerts: Callable[[], None] | None = None
+"""Set by the workers app: tells a worker that messages about alerts wait."""
+
+
 class StaleAttemptError(Exception):
     """The present attempt of the job is no longer the one in force; its result must not be stored."""
 
@@ -137,6 +141,12 @@ def look_at(camera_id: int) -> None:
     """Have a worker see whether the camera's warm-up has come further; the sweep looks anyway."""
     if nudge_camera:
         nudge_camera(camera_id)
+
+
+def send_alerts() -> None:
+    """Have a worker send the messages that wait; the sweep looks anyway."""
+    if nudge_alerts:
+        nudge_alerts()
 
 
 def fence(job_id: int, attempt: int) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,13 +10,16 @@ from datetime import datetime
 import numpy as np
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
 
-from alfred.models import Camera, Candidate, Event, Lane, Segment, SegmentScore, User, Verdict
+from alfred.models import Acknowledged, Camera, Candidate, Event, Lane, Segment, SegmentScore, User, Verdict
 from alfred.models.people import cameras_of
 from alfred.services import labels, lease, open_review
 
 MOST = 300
 """Segments on a page, the newest."""
+STRIP_ROWS = 3000
+"""Of so many of the newest the last hour is drawn."""
 
 
 class AlreadyJudged(Exception):
@@ -32,6 +36,12 @@ class Group:
     segments: list[Segment] = field(default_factory=list)
     judged: int = 0
     """How many of them somebody has answered; not what: a second person may still be asked."""
+    seen_by: str = ""
+    """Who acknowledged it first."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.peak.recording_id}-{int(self.minute.timestamp())}"
 
     @property
     def people(self) -> int:
@@ -43,12 +53,20 @@ def newest(user: User, camera: str = "") -> QuerySet[SegmentScore]:
 
     With AL-Light those above its band, which nobody is asked about; otherwise all that is flagged.
     """
-    cameras = cameras_of(user).filter(slug=camera) if camera else cameras_of(user)
+    return above_the_band(cameras_of(user).filter(slug=camera) if camera else cameras_of(user))
+
+
+def above_the_band(cameras: QuerySet[Camera]) -> QuerySet[SegmentScore]:
+    """Flagged segments of these cameras' streams that are alerts, with whether somebody has judged them."""
     in_band = Candidate.objects.filter(segment=OuterRef("segment"), lane=Lane.REVIEW, theta_med__gte=OuterRef("value"))
     rows = SegmentScore.objects.filter(flagged=True, slice__isnull=False, segment__camera__in=cameras)
     judged = Exists(labels.standing(Verdict.objects.filter(segment=OuterRef("segment"))))
     rows = rows.exclude(Exists(in_band)).annotate(judged=judged)
     return rows.select_related("segment__camera", "segment__recording").order_by("-id")
+
+
+def minute_of(segment: Segment) -> datetime:
+    return segment.start_at.replace(second=0, microsecond=0)
 
 
 def groups(rows: Iterable[SegmentScore]) -> list[Group]:
@@ -57,14 +75,46 @@ def groups(rows: Iterable[SegmentScore]) -> list[Group]:
     highest: dict[tuple[int, datetime], float] = {}
     for row in rows:
         segment = row.segment
-        minute = segment.start_at.replace(second=0, microsecond=0)
+        minute = minute_of(segment)
         key, value = (segment.recording_id, minute), row.value or -np.inf
         group = found.setdefault(key, Group(segment.camera, minute, segment))
         group.segments.append(segment)
         group.judged += bool(row.judged)  # type: ignore[attr-defined]  # annotated
         if value > highest.get(key, -np.inf):
             highest[key], group.peak = value, segment
+    seen = Acknowledged.objects.filter(recording__in={recording for recording, _ in found}).select_related("user")
+    for one in seen:
+        if (one.recording_id, one.minute) in found:
+            found[one.recording_id, one.minute].seen_by = one.user.username
     return list(found.values())
+
+
+def alert_for(user: User, segment_id: int) -> Segment:
+    """A flagged segment of the stream of this person's cameras. Raises Segment.DoesNotExist for any other."""
+    rows = Segment.objects.filter(camera__in=cameras_of(user), score__flagged=True, slice__isnull=False)
+    return rows.select_related("camera", "recording", "score").get(pk=segment_id)
+
+
+def acknowledge(user: User, segment_id: int, *, seen: bool = True) -> None:
+    """Note that somebody has seen this minute's alert, for all who watch the camera; or take that back."""
+    segment = alert_for(user, segment_id)
+    which = {"recording": segment.recording, "minute": minute_of(segment)}
+    if seen:
+        Acknowledged.objects.get_or_create(**which, defaults={"user": user})
+    else:
+        Acknowledged.objects.filter(**which).delete()
+
+
+def last_hour(user: User, camera: str = "") -> list[tuple[str, list[int]]]:
+    """(camera, alerts in each of the last sixty minutes, the newest last) of the cameras that had any."""
+    now = timezone.now()
+    rows = newest(user, camera).values_list("segment__camera__name", "segment__start_at")[:STRIP_ROWS]
+    found: dict[str, list[int]] = defaultdict(lambda: [0] * 60)
+    for name, at in rows:
+        ago = int((now - at).total_seconds() // 60)
+        if 0 <= ago < 60:
+            found[name][59 - ago] += 1
+    return sorted(found.items())
 
 
 @transaction.atomic
@@ -73,8 +123,7 @@ def judge(user: User, segment_id: int) -> Event:
 
     Raises `AlreadyJudged` where somebody has answered it here or holds it.
     """
-    rows = Segment.objects.filter(camera__in=cameras_of(user), score__flagged=True, slice__isnull=False)
-    segment = rows.select_related("camera", "score").get(pk=segment_id)
+    segment = alert_for(user, segment_id)
     camera = Camera.objects.select_for_update().get(pk=segment.camera_id)
     event = Event.objects.filter(segments=segment, lane=Lane.ALERT).first()
     if event is None:

@@ -60,6 +60,15 @@ def of_event(event: Event) -> dict[str, Any]:
     }
 
 
+def of_moment(segment: Segment, seconds: float = 3.0) -> dict[str, Any]:
+    """Everybody in view for some seconds around a segment's middle, its own person marked. Numbers only."""
+    middle = (segment.start_pts + segment.end_pts) / 2
+    start, end = max(0.0, middle - seconds / 2), middle + seconds / 2
+    extraction = PoseExtraction.objects.get(recording_id=segment.recording_id)
+    poses = read_poses(artifacts().path(extraction.artifact), start=start, end=end + 1e-6)
+    return _frame(segment.recording, start, end) | {"people": _people(poses, {segment.track.number})}
+
+
 def span(event: Event) -> tuple[float, float]:
     """Seconds in the recording that the screen shows."""
     return max(0.0, event.start_pts - PADDING_S), event.end_pts + PADDING_S

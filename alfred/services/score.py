@@ -18,7 +18,7 @@ from alfred.pose.formats.parquet import read_poses
 from alfred.pose.segments import SegmentScores, cut_segments, segment_scores
 from alfred.pose.tracks import Poses
 from alfred.pose.windows import WindowSpec, median_fps, slowest_fps
-from alfred.services import band, drift_reference, open_review
+from alfred.services import alert_channels, band, drift_reference, open_review
 from alfred.services.deploy import deploy_source
 from alfred.services.jobs import BadInputError, JobContext, NotYet
 from alfred.services.load_detector import load
@@ -165,5 +165,6 @@ def _store(
     camera = Camera.objects.select_for_update().get(pk=recording.camera_id)
     if recording.purpose == Recording.Purpose.STREAM:
         open_review.for_recording(camera, recording, made)
+        alert_channels.tell(camera, recording)
     else:
         queue(camera.pk, Job.Kind.CALIBRATE, camera.pk, key=f"calibrate:{camera.pk}:recording:{recording.pk}")

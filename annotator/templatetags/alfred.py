@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 
 from django import template
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from alfred.models import Job, Round
 from alfred.reports.camera_report import Rate
@@ -151,4 +152,19 @@ def whisker(figures: dict[str, Any] | None) -> SafeString:
         '<line x1="{low}" x2="{high}" y1="6" y2="6"/>'
         '<line x1="{low}" x2="{low}" y1="2" y2="10"/><line x1="{high}" x2="{high}" y1="2" y2="10"/></svg>',
         **spots,
+    )
+
+
+@register.simple_tag
+def hour_strip(minutes: list[int], name: str) -> SafeString:
+    """Alerts of the last sixty minutes as bars, the present at the right."""
+    most = max(*minutes, 1)
+    bars = format_html_join(
+        "",
+        '<rect x="{}" y="{}" width="0.8" height="{}"/>',
+        ((i, f"{10 - 10 * n / most:.2f}", f"{10 * n / most:.2f}") for i, n in enumerate(minutes) if n),
+    )
+    words = _("%(name)s: %(n)d flagged stretches in the last hour") % {"name": name, "n": sum(minutes)}
+    return format_html(
+        '<svg viewBox="0 0 60 10" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>', words, bars
     )

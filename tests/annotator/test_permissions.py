@@ -16,7 +16,7 @@ from django.forms.models import model_to_dict
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from alfred.models import Camera, Deployment, Event, Membership, Round, Segment, User, Verdict
+from alfred.models import AlertChannel, Camera, Deployment, Event, Membership, Round, Segment, User, Verdict
 from alfred.services import add_camera, lease
 from tests import world
 from tests.annotator import stage
@@ -63,6 +63,10 @@ def _job(where: Scene) -> dict[str, Any]:
     return {"pk": where.refused_job.pk}
 
 
+def _channel(where: Scene) -> dict[str, Any]:
+    return {"pk": AlertChannel.objects.get().pk}
+
+
 def _upload(where: Scene) -> dict[str, Any]:
     return {"uploads": SimpleUploadedFile("empty.mp4", b"")}
 
@@ -85,9 +89,16 @@ ROUTES = {
     "correct": Route("annotator", 302, "post", _event, lambda w: {"answer": "anomaly"}),
     "kinds": Route("admin", 200),
     "alerts": Route("outsider", 200),
+    "alerts-wall": Route("outsider", 200),
+    "alerts-stream": Route("outsider", 200),
+    "alert-poses": Route("annotator", 200, at=_flagged),
+    "alert-acknowledge": Route("annotator", 302, "post", _flagged),
     "adjudication": Route("outsider", 200),
     "adjudication-event": Route("supervisor", 404, at=_event),
     "adjudication-rule": Route("supervisor", 404, "post", _event, lambda w: {"answer": "normal", "key": uuid4()}),
+    "channels": Route("admin", 200),
+    "channel": Route("admin", 200, at=_channel),
+    "channel-try": Route("admin", 302, "post", _channel),
     "alert-judge": Route("annotator", 302, "post", _flagged),
     "cameras": Route("outsider", 200),
     "camera-add": Route("admin", 200),
@@ -160,6 +171,7 @@ class House:
 @pytest.fixture
 def house() -> House:
     own, foreign = stage.scene("Own gate"), stage.scene("Foreign yard")
+    AlertChannel.objects.create(name="Watch", kind="webhook", url="https://example.org/", secret="0" * 64)
     cast = world.people(own.camera)
     users = {"outsider": cast.charlie, "annotator": cast.alice, "supervisor": cast.sue, "admin": cast.admin}
     return House(own, foreign, users)

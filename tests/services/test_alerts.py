@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from alfred.models import Answer, Camera, Candidate, Event, Lane, Segment, Verdict
 from alfred.services import alerts, lease
@@ -71,3 +74,30 @@ def test_what_was_not_flagged_or_is_not_theirs_is_not_found(view: Camera) -> Non
     for user, value in ((cast.alice, 0.4), (world.person("stranger"), 3.0)):
         with pytest.raises(Segment.DoesNotExist):
             alerts.judge(user, Segment.objects.get(score__value=value).pk)
+
+
+def test_who_has_seen_it_is_said_to_all_and_can_be_taken_back(view: Camera) -> None:
+    cast = world.people(view)
+    segment = Segment.objects.get(score__value=3.0)
+    alerts.acknowledge(cast.alice, segment.pk)
+    alerts.acknowledge(cast.bob, segment.pk)  # the first one stays
+    (group,) = alerts.groups(alerts.newest(cast.sue))
+    assert group.seen_by == "alice" and group.judged == 0
+    alerts.acknowledge(cast.bob, segment.pk, seen=False)
+    (group,) = alerts.groups(alerts.newest(cast.sue))
+    assert group.seen_by == ""
+    with pytest.raises(Segment.DoesNotExist):
+        alerts.acknowledge(world.person("stranger"), segment.pk)
+    with pytest.raises(Segment.DoesNotExist):
+        alerts.acknowledge(cast.alice, Segment.objects.get(score__value=0.4).pk)
+
+
+def test_the_last_hour_by_minute() -> None:
+    view, other = crowd.camera("Gate"), crowd.camera("Yard")
+    now = timezone.now()
+    for ago, people in ((0, 1), (59, 2), (61, 4)):
+        crowd.seen(view, crowd.piece(view, ago), [2.0] * people, at=now - timedelta(minutes=ago, seconds=30))
+    crowd.seen(other, crowd.piece(other, 0), [0.1], at=now)
+    ((name, minutes),) = alerts.last_hour(world.people(view, other).alice)
+    assert (name, len(minutes)) == ("Gate", 60)
+    assert minutes[59] == 1 and minutes[0] == 2 and sum(minutes) == 3

@@ -2,11 +2,11 @@
 
 import { say, token } from "./page.js";
 
-const LIMBS = [
+export const LIMBS = [
   [5, 7], [7, 9], [6, 8], [8, 10], [11, 13], [13, 15], [12, 14], [14, 16], [5, 6], [11, 12], [5, 11], [6, 12], [0, 5], [0, 6],
 ];
 // Okabe and Ito's palette, told apart with every common colour vision.
-const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#cccccc"];
+export const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#cccccc"];
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
 const HOLD_S = 0.2; // a gap up to this long is bridged, a longer one hides the person
 const CHUNK_S = 20;
