@@ -7,8 +7,9 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
 from django.core.validators import slug_re
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 
 from alfred.models import Camera, Event, Job, Recording, Role, Round, Segment, User
 from alfred.models.people import cameras_of
@@ -66,6 +67,22 @@ def alert_for(request: HttpRequest, pk: int) -> Segment:
         return alerts.alert_for(person(request), pk)
     except Segment.DoesNotExist:
         raise Http404 from None
+
+
+def same_person(
+    view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """For who opened the page: when another has signed in in the same browser since, what it sends is not theirs."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        meant = request.headers.get("X-Alfred-User") or request.POST.get("user")
+        if meant and meant != str(person(request).pk):
+            words = _("Another person has signed in in this browser. Sign in again yourself, or reload the page.")
+            return HttpResponse(words, status=409, content_type="text/plain; charset=utf-8")
+        return view(request, *args, **kwargs)
+
+    return inner
 
 
 def admin_only(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 from zoneinfo import available_timezones
 
 from django import forms
@@ -139,6 +140,7 @@ class VerdictForm(forms.Form):
     from_pts = forms.FloatField(required=False)
     until_pts = forms.FloatField(required=False)
     people = forms.JSONField(required=False)
+    guide = forms.IntegerField(required=False, min_value=0, max_value=2**62)
 
     def clean_kind(self) -> str:
         kind = str(self.cleaned_data["kind"])
@@ -154,7 +156,7 @@ class VerdictForm(forms.Form):
         return {str(letter): known[value] for letter, value in said.items()}
 
     def details(self) -> Details:
-        names = ("people", "from_pts", "until_pts", "kind", "reason", "comment")
+        names = ("people", "from_pts", "until_pts", "kind", "reason", "comment", "guide")
         return Details(**{name: self.cleaned_data[name] for name in names})
 
 
@@ -175,6 +177,18 @@ class KindsForm(forms.Form):
         if not names or len(names) > 30 or max(map(len, names)) > 40:
             raise forms.ValidationError("One to thirty kinds, each of at most forty letters.")
         return names
+
+
+class ReleaseForm(forms.Form):
+    """The events a page had when it was left, with commas between."""
+
+    events = forms.CharField(max_length=400)
+
+    def clean_events(self) -> list[UUID]:
+        try:
+            return [UUID(part) for part in self.cleaned_data["events"].split(",")]
+        except ValueError:
+            raise forms.ValidationError("ids of events") from None
 
 
 class RulingForm(forms.Form):

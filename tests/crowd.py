@@ -117,7 +117,7 @@ def asked(segment: Segment, lane: Lane = Lane.REVIEW) -> Event:
     """An open event that asks about this segment."""
     event = Event.objects.create(
         camera=segment.camera, recording=segment.recording, slice=segment.slice, lane=lane,
-        place=float(Event.objects.count()), start_pts=segment.start_pts, end_pts=segment.end_pts,
+        place=(n := Event.objects.count()) / (n + 1), start_pts=segment.start_pts, end_pts=segment.end_pts,
         peak_pts=segment.start_pts,
     )  # fmt: skip
     EventSegment.objects.create(event=event, segment=segment, lane=lane)

@@ -151,6 +151,7 @@ class Lease(models.Model):
     taken_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     ahead = models.IntegerField(default=0, help_text="larger is shown before others: an event taken back, an alert")
+    chosen = models.BooleanField(default=False, help_text="taken from the alerts, out of the queue's order")
     released_at = models.DateTimeField(null=True)
 
     class Meta:

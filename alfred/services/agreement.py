@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from alfred.core.agreement import cohen_kappa
 from alfred.core.methodologies import Label
-from alfred.models import Answer, Camera, Event, EventSegment, Lane, Role, User, Verdict, audit
+from alfred.models import Answer, Camera, Event, Lane, Role, User, Verdict, audit
 from alfred.models.people import cameras_of
-from alfred.services import labels
+from alfred.services import correct, labels
 
 LOTS = 10_000
 
@@ -77,18 +77,29 @@ def adjudicate(user: User, event_id: UUID, answer: Answer, key: UUID, comment: s
         return
     if event.state != Event.State.DISPUTED:
         raise Event.DoesNotExist
-    own = {v.segment_id: v for v in Verdict.objects.filter(event=event, user=user, superseded_by__isnull=True)}
-    segments = EventSegment.objects.filter(event=event).order_by("segment_id").values_list("segment_id", flat=True)
+    earlier = Verdict.objects.filter(event=event, adjudicates=True, superseded_by__isnull=True)
+    ruled = {v.segment_id: v for v in earlier}
     Verdict.objects.bulk_create(
         Verdict(
             event=event, segment_id=segment, user=user, answer=answer, key=key, comment=comment, adjudicates=True,
-            second=True, supersedes=own.get(segment),
+            second=True, supersedes=ruled.get(segment),
         )
-        for segment in segments
+        for segment in _to_rule_on(event)
     )  # fmt: skip
     event.state = Event.State.DECIDED
     event.save(update_fields=["state"])
     audit.record("adjudicate", camera=event.camera, by=user, event=str(event.pk), answer=str(answer))
+
+
+def _to_rule_on(event: Event) -> list[int]:
+    """The segments on which answers differ; where a correction is asked for, all that were answered.
+
+    What all agree on stays as it is, and what nobody judged stays without a label.
+    """
+    rows = labels.standing(Verdict.objects.filter(event=event)).exclude(answer=Answer.SKIP)
+    found = labels.of_verdicts(rows.values_list("segment_id", "answer"))
+    differ = [segment for segment, label in found.items() if label == Label.UNRESOLVED]
+    return sorted(found if correct.pending(event).exists() or not differ else differ)
 
 
 @dataclass(frozen=True)

@@ -72,15 +72,16 @@ def minute_of(segment: Segment) -> datetime:
 def groups(rows: Iterable[SegmentScore]) -> list[Group]:
     """By camera, recording and minute, in the order they come in: one line, however much happens within it."""
     found: dict[tuple[int, datetime], Group] = {}
-    highest: dict[tuple[int, datetime], float] = {}
+    highest: dict[tuple[int, datetime], tuple[bool, float]] = {}
     for row in rows:
         segment = row.segment
         minute = minute_of(segment)
-        key, value = (segment.recording_id, minute), row.value or -np.inf
+        # One that was judged can't be judged again: the card offers the highest of the others.
+        key, value = (segment.recording_id, minute), (not row.judged, row.value or -np.inf)  # type: ignore[attr-defined]
         group = found.setdefault(key, Group(segment.camera, minute, segment))
         group.segments.append(segment)
         group.judged += bool(row.judged)  # type: ignore[attr-defined]  # annotated
-        if value > highest.get(key, -np.inf):
+        if value > highest.get(key, (False, -np.inf)):
             highest[key], group.peak = value, segment
     seen = Acknowledged.objects.filter(recording__in={recording for recording, _ in found}).select_related("user")
     for one in seen:
@@ -121,19 +122,24 @@ def last_hour(user: User, camera: str = "") -> list[tuple[str, list[int]]]:
 def judge(user: User, segment_id: int) -> Event:
     """The event that asks about this alert, leased to this person. Raises Segment.DoesNotExist for one not theirs.
 
-    Raises `AlreadyJudged` where somebody has answered it here or holds it.
+    Where the queue asks about it already that event is taken out of turn, and counts as judged by choice. Not so what
+    a sample waits for, which would be no sample any more. Raises `AlreadyJudged`, in words, where it can't be.
     """
     segment = alert_for(user, segment_id)
     camera = Camera.objects.select_for_update().get(pk=segment.camera_id)
-    event = Event.objects.filter(segments=segment, lane=Lane.ALERT).first()
+    if labels.standing(Verdict.objects.filter(segment=segment), together=True).exists():
+        raise AlreadyJudged("This alert has been answered.")
+    event = Event.objects.filter(segments=segment, state__in=Event.WAITING).exclude(lane=Lane.KNOWN).first()
     if event is None:
         open_review.open_events([[segment.score]], camera, Lane.ALERT, np.random.default_rng(segment.pk))
         event = Event.objects.get(segments=segment, lane=Lane.ALERT)
-    if event.state not in Event.WAITING:
-        raise AlreadyJudged("This alert has been answered.")
     try:
         with transaction.atomic():
-            lease.take_ahead(event, user)
+            if event.lane not in (Lane.ALERT, Lane.REVIEW):
+                raise IntegrityError
+            Event.objects.select_for_update().get(pk=event.pk)
+            lease.take_ahead(event, user, chosen=True)
     except IntegrityError:
-        raise AlreadyJudged("Somebody else is looking at this alert now.") from None
+        # The same words for both: what is in a sample must not be told from what somebody looks at.
+        raise AlreadyJudged("Somebody is looking at this alert, or will be asked about it in its turn.") from None
     return event

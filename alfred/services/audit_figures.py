@@ -10,7 +10,17 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from alfred.core.methodologies import Label
-from alfred.models import AuditStratum, Camera, Candidate, Deployment, Lane, SegmentScore, Slice
+from alfred.models import (
+    Answer,
+    AuditStratum,
+    Camera,
+    Candidate,
+    Deployment,
+    Lane,
+    SegmentScore,
+    Slice,
+    Verdict,
+)
 from alfred.reports.audit import AuditedSlice, AuditReport, Part, build
 from alfred.reports.camera_report import RECENT_DAYS
 from alfred.services import labels
@@ -90,15 +100,18 @@ def _said(slice_ids: list[int]) -> dict[int, _Said]:
             found[slice_id or 0].asked.add(segment)
     for one in found.values():
         one.asked -= one.drawn.keys()  # asked, then confirmed with its look-alikes and drawn after all
-    rows = labels.standing().filter(segment__slice_id__in=slice_ids, segment__score__isnull=False)
-    names = ("segment__slice_id", "segment_id", "segment__score__flagged", "answer", "created_at", "event__lane")
-    answers: dict[tuple[int, int, bool], list[tuple[str, datetime, str]]] = defaultdict(list)
-    for slice_id, segment, flagged, *answer in rows.values_list(*names):
-        answers[slice_id or 0, segment, flagged].append((answer[0], answer[1], answer[2]))
-    for (slice_id, segment, flagged), given in answers.items():
-        label = labels.of_verdicts((segment, answer) for answer, _, _ in given)[segment]
-        first, lanes = min(at for _, at, _ in given), {lane for _, _, lane in given}
-        found[slice_id].judged[segment] = _Judged(flagged, label, first, lanes)
+    rows = Verdict.objects.filter(segment__slice_id__in=slice_ids, segment__score__isnull=False, batch__isnull=True)
+    rows = rows.filter(superseded_by__isnull=True, adjudicates=False).exclude(answer=Answer.UNDO)
+    rows = rows.exclude(event__lane=Lane.KNOWN)
+    names = ("segment__slice_id", "segment_id", "segment__score__flagged", "created_at", "event__lane")
+    # A ruling settles what an answer says, not when it was given nor why it was asked for.
+    given: dict[tuple[int, int, bool], list[tuple[datetime, str]]] = defaultdict(list)
+    for slice_id, segment, flagged, at, lane in rows.values_list(*names):
+        given[slice_id or 0, segment, flagged].append((at, lane))
+    label_of = labels.of_slices(slice_ids)
+    for (slice_id, segment, flagged), answers in given.items():
+        first, lanes = min(at for at, _ in answers), {lane for _, lane in answers}
+        found[slice_id].judged[segment] = _Judged(flagged, label_of[slice_id][segment], first, lanes)
     return found
 
 

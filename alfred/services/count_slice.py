@@ -34,6 +34,8 @@ ESTIMATE_FROM = 30
 
 
 DECIDED = (Label.NORMAL, Label.ANOMALY)
+NOT_BY_CHOICE = tuple(lane for lane in Lane if lane not in (Lane.ALERT, Lane.KNOWN))
+"""What was judged because somebody chose it from the alerts is no sample of anything."""
 
 
 def cell(flagged: bool, anomalous: bool) -> int:
@@ -144,15 +146,17 @@ class _Sample:
 def from_verdicts(rows: Iterable[Slice]) -> dict[int, LiveCounts]:
     """Each slice's counts on what people said so far, by slice id; as many queries for many slices as for one."""
     ids = [row.pk for row in rows]
-    said, facts = labels.of_slices(ids), _facts(ids)
-    known = {s: label for of_one in said.values() for s, label in of_one.items() if s in facts}
+    said, facts = labels.of_slices(ids, lanes=NOT_BY_CHOICE), _facts(ids)
+    in_sample = labels.of_slices(ids, lanes=[Lane.WARMUP])
+    known = {s: label for of_one in in_sample.values() for s, label in of_one.items() if s in facts}
     sample = _sample(ids, known)
     found = {}
     for pk in ids:
         everything = said.get(pk, {})
         here = {s: label for s, label in everything.items() if s in facts}
         unresolved = sum(label == Label.UNRESOLVED for label in everything.values())
-        found[pk] = LiveCounts(*_judged(here, facts), _estimated(pk, here, facts, sample), unresolved)
+        sampled = {s: label for s, label in in_sample.get(pk, {}).items() if s in facts}
+        found[pk] = LiveCounts(*_judged(here, facts), _estimated(pk, sampled, facts, sample), unresolved)
     return found
 
 

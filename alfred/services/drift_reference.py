@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping
 
 from alfred.models import Camera, Deployment, DriftReference, Segment, Slice, ValidationMember, ValidationSet
@@ -40,8 +41,13 @@ def to_score(camera: Camera, deployment: Deployment) -> list[Segment]:
     rows = Segment.objects.filter(slice__in=period(present))
     if not rows.exists() or rows.filter(score__deployment__version=deployment.version_id).exists():
         return []
-    one_each = list(rows.order_by("track_id", "ordinal").distinct("track_id").values_list("pk", flat=True))
-    chosen = random.Random(deployment.pk).sample(one_each, min(TRACKS, len(one_each)))
+    # Any segment of theirs: who has just come into the picture, at its edge, scores unlike the rest.
+    rng = random.Random(deployment.pk)
+    of_track: dict[int, list[int]] = defaultdict(list)
+    for track, pk in rows.order_by("pk").values_list("track_id", "pk"):
+        of_track[track].append(pk)
+    people = rng.sample(sorted(of_track), min(TRACKS, len(of_track)))
+    chosen = [rng.choice(of_track[track]) for track in people]
     return list(Segment.objects.filter(pk__in=chosen).select_related("track", "recording").order_by("pk"))
 
 

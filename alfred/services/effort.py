@@ -6,9 +6,8 @@ from collections import defaultdict
 
 from django.db.models import Count, F, Q, QuerySet
 
-from alfred.models import Camera, Candidate, Lane, Verdict
+from alfred.models import Answer, Camera, Candidate, Lane, Verdict
 from alfred.reports.effort import Asked
-from alfred.services import labels
 
 
 def asked(camera: Camera) -> dict[int, Asked]:
@@ -28,12 +27,12 @@ def asked(camera: Camera) -> dict[int, Asked]:
 
 
 def answers(camera: Camera) -> QuerySet[Verdict]:
-    """All that stands of what people answered on the camera."""
-    return labels.standing(Verdict.objects.filter(event__camera=camera))
+    """All that people answered on the camera and did not take back: ruled on or not, it was work."""
+    return Verdict.objects.filter(event__camera=camera, superseded_by__isnull=True).exclude(answer=Answer.UNDO)
 
 
 def minutes(camera: Camera) -> dict[int | None, float]:
-    """Active time of the standing answers by the id of the slice they are about."""
+    """Active time of these answers by the id of the slice they are about."""
     # Every segment of an event carries the time of the one answer, so it is counted once a key.
     rows = answers(camera).order_by("key").distinct("key").values_list("event__slice_id", "active_ms")
     found: dict[int | None, float] = defaultdict(float)

@@ -56,14 +56,25 @@ def of_slice(slice_id: int) -> dict[int, Label]:
     return of_slices([slice_id]).get(slice_id, {})
 
 
-def of_slices(slice_ids: Collection[int], *, together: bool = False) -> dict[int, dict[int, Label]]:
+def given_in(lanes: Collection[Lane]) -> Exists:
+    """Whether somebody's own answer to the segment stands that was given in one of these lanes, ruled on or not."""
+    own = Verdict.objects.filter(segment=OuterRef("segment"), superseded_by__isnull=True, adjudicates=False)
+    return Exists(own.filter(event__lane__in=lanes).exclude(answer=Answer.UNDO))
+
+
+def of_slices(
+    slice_ids: Collection[int], *, together: bool = False, lanes: Collection[Lane] | None = None
+) -> dict[int, dict[int, Label]]:
     """The same for many slices, by slice, in one query; slices that nobody answered in are left out.
+
+    `lanes`: only of segments that somebody answered in one of these, whatever was said of them elsewhere too.
 
     What was confirmed with its look-alikes is unresolved here: nobody looked at it, and a figure that left it out would
     say that only the others were flagged. `together`: it is normal, as training takes it.
     """
     rows: dict[int, list[tuple[int, str]]] = defaultdict(list)
     said = standing(together=True).filter(segment__slice_id__in=slice_ids)
+    said = said if lanes is None else said.filter(given_in(lanes))
     for slice_id, segment, answer, batch in said.values_list("segment__slice_id", "segment_id", "answer", "batch_id"):
         rows[slice_id or 0].append((segment, answer if batch is None or together else Answer.UNSURE))
     return {slice_id: of_verdicts(pairs) for slice_id, pairs in rows.items()}
@@ -71,5 +82,5 @@ def of_slices(slice_ids: Collection[int], *, together: bool = False) -> dict[int
 
 def of_warm_up(camera_id: int) -> dict[int, Label]:
     """Labels given in the camera's warm-up lane as they stand now."""
-    rows = standing().filter(event__camera_id=camera_id, event__lane=Lane.WARMUP).values_list("segment_id", "answer")
-    return of_verdicts(rows)
+    rows = standing().filter(given_in([Lane.WARMUP]), event__camera_id=camera_id)
+    return of_verdicts(rows.values_list("segment_id", "answer"))

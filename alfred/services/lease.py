@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from alfred.models import Answer, Event, Lane, Lease, Role, User, Verdict
 from alfred.models.people import cameras_of
+from alfred.services import guide
 
 COUNT_UP_TO = 1000
 
@@ -75,7 +77,15 @@ def _held(user: User, now: datetime) -> list[Event]:
         leases__user=user, leases__released_at=None, leases__expires_at__gt=now, state__in=Event.QUEUED
     )
     rows = rows.filter(camera__in=cameras_of(user)).order_by("-leases__ahead", "leases__pk")
-    return list(rows.select_related("camera", "recording", "clip"))
+    return list(_to_show(rows))
+
+
+def _to_show(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """With all that the screen says of an event; `guide` is the version of its camera's guide that is shown with it."""
+    shown: QuerySet[Any] = rows.select_related("camera", "recording", "clip").annotate(
+        guide=guide.newest_of(OuterRef("camera"))
+    )
+    return shown
 
 
 def _take_free(user: User, camera: str, most: int, now: datetime) -> list[Event]:
@@ -84,7 +94,7 @@ def _take_free(user: User, camera: str, most: int, now: datetime) -> list[Event]
     held = Exists(unreleased.filter(event=OuterRef("pk"), expires_at__gt=now))
     to_close = Exists(unreleased.filter(event=OuterRef("pk")))
     free = open_events(user, camera).exclude(held).annotate(to_close=to_close).order_by("place")
-    free = free.select_related("camera", "recording", "clip").select_for_update(of=("self",), skip_locked=True)
+    free = _to_show(free).select_for_update(of=("self",), skip_locked=True)
     in_turn = free if camera else free.filter(camera=_drawn(open_events(user).exclude(held), user))
     for waiting_ones in (in_turn, free):  # others may hold locks on all that the drawn camera has left
         while events := list(waiting_ones[:most]):
@@ -112,19 +122,24 @@ def _drawn(free: QuerySet[Event], user: User) -> Subquery:
     return Subquery(rows.order_by(largest.desc()).values("pk")[:1])
 
 
-def take(events: Sequence[Event], user: User, now: datetime, *, close: bool = True, ahead: int = 0) -> None:
-    """Lease these events to this person, whose row locks on them the caller holds.
+def take(
+    events: Sequence[Event], user: User, now: datetime, *, close: bool = True, ahead: int = 0, chosen: bool = False
+) -> None:
+    """Lease these events to this person; the caller holds the row locks on them.
 
-    `close`: their expired leases are closed. Raises IntegrityError when another person holds one.
+    `close`: their expired leases are closed. `chosen`: from the alerts, out of turn. Raises IntegrityError when another
+    person holds one.
     """
     if close:
         over = Lease.objects.filter(event__in=events, released_at=None)
         over.filter(Q(expires_at__lte=now) | Q(user=user)).update(released_at=now)
     until = now + timedelta(seconds=settings.LEASE_S)
-    Lease.objects.bulk_create(Lease(event=event, user=user, expires_at=until, ahead=ahead) for event in events)
+    Lease.objects.bulk_create(
+        Lease(event=event, user=user, expires_at=until, ahead=ahead, chosen=chosen) for event in events
+    )
 
 
-def take_ahead(event: Event, user: User) -> None:
+def take_ahead(event: Event, user: User, *, chosen: bool = False) -> None:
     """Lease one event to be shown before all that the person holds; of more than `MOST_HELD` the last goes back.
 
     The caller holds the event's row lock. Raises IntegrityError when another person holds it.
@@ -132,7 +147,7 @@ def take_ahead(event: Event, user: User) -> None:
     now = timezone.now()
     mine = Lease.objects.filter(user=user, released_at=None).exclude(event=event)
     first = mine.aggregate(first=Max("ahead"))["first"] or 0
-    take([event], user, now, ahead=first + 1)
+    take([event], user, now, ahead=first + 1, chosen=chosen)
     kept = mine.order_by("-ahead", "pk").values_list("pk", flat=True)[: MOST_HELD - 1]
     mine.exclude(pk__in=list(kept)).update(released_at=now)
 
@@ -149,9 +164,13 @@ def renew(user: User) -> list[UUID]:
     return [event.pk for event in _held(user, now)]
 
 
-def release(user: User, *, after_s: float = 0.0) -> None:
-    """On logout or when the page closes: others may have these events at once, or after so many seconds."""
+def release(user: User, *, after_s: float = 0.0, events: Sequence[UUID] | None = None) -> None:
+    """On logout or when a page closes: others may have these events at once, or after so many seconds.
+
+    `events`: those the page had; another page of the same person keeps its own.
+    """
     mine, now = Lease.objects.filter(user=user, released_at=None), timezone.now()
+    mine = mine if events is None else mine.filter(event__in=events)
     if after_s:
         until = now + timedelta(seconds=after_s)
         mine.filter(expires_at__gt=until).update(expires_at=until)

@@ -36,11 +36,15 @@ def run(context: JobContext, recording_id: int) -> None:
 
 def _cut(context: JobContext, recording: Recording, source: Path, event: Event) -> None:
     start, end = span(event)
-    keys = {}
-    for name, blurred in (("blurred", True), ("raw", False)):
-        with artifacts().temporary(".mp4") as path:
-            offset = cut_clip(source, path, start=start, end=end, blurred=blurred)
-            keys[name] = artifacts().put_file(recording.camera.slug, path, ".mp4")
-    with transaction.atomic():
-        fence(context.job_id, context.attempt)
-        Clip.objects.get_or_create(event=event, defaults=keys | {"offset_pts": offset})
+    keys: dict[str, str] = {}
+    try:
+        for name, blurred in (("blurred", True), ("raw", False)):
+            with artifacts().temporary(".mp4") as path:
+                offset = cut_clip(source, path, start=start, end=end, blurred=blurred)
+                keys[name] = artifacts().put_file(recording.camera.slug, path, ".mp4")
+        with transaction.atomic():
+            fence(context.job_id, context.attempt)
+            Clip.objects.get_or_create(event=event, defaults=keys | {"offset_pts": offset})
+    except BaseException:  # cancelled, or another attempt is in force: no row would ever tell of these pixels
+        clips.delete_files(list(keys.values()))
+        raise

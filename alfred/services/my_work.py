@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, Max, Min, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from alfred.models import Answer, Correction, Event, User, Verdict
@@ -16,6 +16,8 @@ from alfred.models.people import cameras_of
 from alfred.services.record_verdict import UNDO_FOR
 
 LISTED = 30
+ROWS = 300
+"""Verdicts looked at for that; one answer is several where an event asks about several segments."""
 AT_LEAST = 3
 """People a team's figures need: of two, each could read the other's off them."""
 
@@ -33,7 +35,7 @@ class Day:
 class Mine:
     """One's own answer: where, what, when, and whether undo could still reach it by time.
 
-    `corrected`: a correction of it waits for a supervisor.
+    `corrected`: a correction of it waits for a supervisor. `ruled`: what one has ruled on the event since.
     """
 
     event: UUID
@@ -43,13 +45,16 @@ class Mine:
     taken_back: bool
     in_time: bool
     corrected: bool
+    ruled: str
+    ruled_why: str
 
 
 def of_day(rows: QuerySet[Verdict]) -> Day:
-    """Figures of verdict rows; an event with several segments is one answer."""
-    pressed = list(rows.order_by().values("key", "answer").annotate(ms=Max("active_ms")).values_list("answer", "ms"))
-    looked = [ms / 1000 for answer, ms in pressed if answer != Answer.SKIP and ms]
-    skipped = sum(answer == Answer.SKIP for answer, _ in pressed)
+    """Figures of verdict rows; an event with several segments, or several things said of it, is one answer."""
+    given = rows.order_by().values("key").annotate(ms=Max("active_ms"), said=Count("pk", filter=~Q(answer=Answer.SKIP)))
+    pressed = list(given.values_list("said", "ms"))
+    looked = [ms / 1000 for said, ms in pressed if said and ms]
+    skipped = sum(not said for said, _ in pressed)
     return Day(len(pressed) - skipped, skipped, median(looked) if looked else None)
 
 
@@ -67,24 +72,33 @@ def today(user: User, since: datetime) -> dict[str, Any]:
 
 
 def _newest(user: User) -> list[Mine]:
+    """The last answers, from the newest rows alone: whoever has given hundreds of thousands waits no longer."""
     rows = Verdict.objects.filter(user=user, event__camera__in=cameras_of(user)).exclude(answer=Answer.UNDO)
     asked = Correction.objects.filter(event=OuterRef("event"), user=user, event__state=Event.State.DISPUTED)
-    pressed = rows.values("key", "answer", "event", "event__camera__name").annotate(
-        at=Min("created_at"), back=Max("superseded_by__answer"), newest=Max("id"), corrected=Exists(asked)
-    )
+    ruling = Verdict.objects.filter(event=OuterRef("event"), adjudicates=True, superseded_by__isnull=True)
+    newest = rows.annotate(
+        camera=F("event__camera__name"),
+        back=F("superseded_by__answer"),
+        corrected=Exists(asked),
+        ruled=Subquery(ruling.order_by("-id").values("answer")[:1]),
+        ruled_why=Subquery(ruling.order_by("-id").values("comment")[:1]),
+    ).order_by("-id")[:ROWS]
     limit = timezone.now() - UNDO_FOR
-    return [
-        Mine(
-            event=row["event"],
-            camera=row["event__camera__name"],
-            answer=row["answer"],
-            at=row["at"],
-            taken_back=row["back"] == Answer.UNDO,
-            in_time=row["at"] >= limit,
-            corrected=row["corrected"],
+    pressed: dict[tuple[UUID, str], Mine] = {}
+    for row in newest:
+        mine = Mine(
+            event=row.event_id,
+            camera=row.camera,
+            answer=row.answer,
+            at=row.created_at,
+            taken_back=row.back == Answer.UNDO,
+            in_time=row.created_at >= limit,
+            corrected=row.corrected,
+            ruled="" if row.adjudicates else row.ruled or "",
+            ruled_why=row.ruled_why or "",
         )
-        for row in pressed.order_by("-newest")[:LISTED]
-    ]
+        pressed.setdefault((row.key, row.answer), mine)
+    return list(pressed.values())[:LISTED]
 
 
 def midnight() -> datetime:

@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
+from django.db.models import F, Value
+from django.db.models.functions import Random
 
 from alfred.core.methodologies import Label
 from alfred.models import Answer, Camera, Event, Lane, Membership, Round, SegmentScore, User, Verdict, audit
@@ -72,4 +74,5 @@ def _ask_second(segments: list[int], user: int) -> None:
     """Put the events of these answers into the queue of a second person."""
     rows = Event.objects.filter(verdicts__segment_id__in=segments, verdicts__user=user, state=Event.State.DECIDED)
     ids = rows.exclude(lane=Lane.KNOWN).values_list("pk", flat=True)
-    Event.objects.filter(pk__in=list(ids)).update(state=Event.State.SECOND)
+    further_back = F("place") + (Value(1.0) - F("place")) * Random()
+    Event.objects.filter(pk__in=list(ids)).update(state=Event.State.SECOND, place=further_back)

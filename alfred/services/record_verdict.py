@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +15,19 @@ from django.db import transaction
 from django.db.models import OuterRef
 from django.utils import timezone
 
-from alfred.models import Answer, Event, EventSegment, Lane, Lease, Segment, SnapshotLabel, User, Verdict, work
+from alfred.models import (
+    Answer,
+    Event,
+    EventSegment,
+    GuideVersion,
+    Lane,
+    Lease,
+    Segment,
+    SnapshotLabel,
+    User,
+    Verdict,
+    work,
+)
 from alfred.models.people import cameras_of
 from alfred.services import agreement, build_validation, guide, lease, pose_window
 
@@ -51,6 +64,8 @@ class Details:
     kind: str = ""
     reason: str = ""
     comment: str = ""
+    guide: int | None = None
+    """The version of the guide that was on the screen's camera, 0 where there was none; None: the newest."""
 
     @property
     def partial(self) -> bool:
@@ -98,9 +113,10 @@ def record(
         return Recorded(False, known.second)
     superseded = {v.supersedes_id for v in said}
     before = [v for v in said if v.pk not in superseded and v.answer != Answer.UNDO]
-    own = {v.segment_id: v for v in before if v.user_id == user.pk}
+    own = {v.segment_id: v for v in before if v.user_id == user.pk and not v.adjudicates}
     second = any(v.user_id != user.pk and v.answer != Answer.SKIP for v in before)
-    said_of = _parts(event, answer, details) if details.partial else dict.fromkeys(event.asked, answer)
+    partial = details.partial and answer != Answer.SKIP  # half an event can't be passed on to others
+    said_of = _parts(event, answer, details) if partial else dict.fromkeys(event.asked, answer)
     how: dict[str, Any] = {
         "active_ms": max(0, min(active_ms, 3_600_000)),
         "scripted": scripted,
@@ -108,10 +124,10 @@ def record(
         "key": key,
     }
     Verdict.objects.bulk_create(_rows(event, user, said_of, own, details, how))
-    if second and answer != Answer.SKIP:
-        agreement.settle(event)
-    elif not second:
+    if not second:
         _settle(event, answer, before, user)
+    elif answer != Answer.SKIP or own:
+        agreement.settle(event)
     Lease.objects.filter(event=event, user=user, released_at=None).update(released_at=timezone.now())
     if event.lane == Lane.WARMUP:
         # Counting the whole warm-up is not this request's work: a worker does it at once.
@@ -128,7 +144,7 @@ def _rows(
     how: dict[str, Any],
 ) -> list[Verdict]:
     """A row for each segment; what one had said before of a segment that is left out now no longer stands."""
-    guide_id = event.guide  # type: ignore[attr-defined]  # annotated
+    guide_id = _guide(event, details.guide)
     given = [
         Verdict(
             event=event, user=user, segment_id=segment, answer=answer, supersedes=own.get(segment), guide_id=guide_id,
@@ -141,6 +157,14 @@ def _rows(
         for segment, row in own.items()
         if segment not in said_of
     ]
+
+
+def _guide(event: Event, shown: int | None) -> int | None:
+    """An answer may arrive long after it was given: what counts is the guide its screen had."""
+    newest: int | None = event.guide  # type: ignore[attr-defined]  # annotated
+    if shown is None or shown == newest:
+        return newest
+    return GuideVersion.objects.filter(pk=shown, camera=event.camera_id).values_list("pk", flat=True).first()
 
 
 def _parts(event: Event, answer: Answer, details: Details) -> dict[int, Answer]:
@@ -165,9 +189,15 @@ def _settle(event: Event, answer: Answer, before: list[Verdict], user: User) -> 
     if answer == Answer.SKIP:
         _reopen(event, {v.user_id for v in before if v.answer == Answer.SKIP} | {user.pk})
         return
-    event.state = Event.State.SECOND if agreement.wants_second(event, answer) else Event.State.DECIDED
+    if agreement.wants_second(event, answer):
+        # Further back in the queue, anywhere: what nobody has seen comes first, and none can tell a second look.
+        event.state, event.place = Event.State.SECOND, random.uniform(event.place, 1.0)
+    else:
+        event.state = Event.State.DECIDED
+    if event.lane == Lane.REVIEW and Lease.objects.filter(event=event, user=user, released_at=None, chosen=True):
+        event.lane = Lane.ALERT  # judged by choice, so no part of what the queue says of all that was asked
     event.decided_at = timezone.now()
-    event.save(update_fields=["state", "decided_at"])
+    event.save(update_fields=["state", "place", "lane", "decided_at"])
 
 
 def _reopen(event: Event, skippers: set[int]) -> None:
@@ -180,7 +210,7 @@ def last_own(user: User) -> Verdict | None:
     """The newest verdict this person could still undo by time; what `undo` would take back."""
     return (
         Verdict.objects.filter(user=user, superseded_by__isnull=True, created_at__gte=timezone.now() - UNDO_FOR)
-        .filter(event__camera__in=cameras_of(user))
+        .filter(event__camera__in=cameras_of(user), adjudicates=False)
         .exclude(answer=Answer.UNDO)
         .select_related("event__camera")
         .order_by("-id")
@@ -195,6 +225,7 @@ def undo(user: User) -> Event:
     if verdict is None:
         raise NothingToUndo("There is nothing of yours from the last 30 minutes to undo.")
     rows = Event.objects.select_related("camera", "recording", "clip")
+    rows = rows.annotate(guide=guide.newest_of(OuterRef("camera")))
     event = rows.select_for_update(of=("self",)).get(pk=verdict.event_id)
     said = list(
         Verdict.objects.filter(event=event, user=user, key=verdict.key, superseded_by__isnull=True).exclude(
@@ -211,12 +242,23 @@ def undo(user: User) -> Event:
     )
     others = Verdict.objects.filter(event=event, superseded_by__isnull=True).exclude(user=user)
     if verdict.second:
-        event.state = Event.State.SECOND
+        ruled = others.filter(adjudicates=True).exists()
+        event.state = Event.State.DECIDED if ruled else Event.State.SECOND
         event.save(update_fields=["state"])
     else:
         _reopen(event, set(others.filter(answer=Answer.SKIP).values_list("user_id", flat=True)))
-    lease.take_ahead(event, user)
+    lease.take_ahead(event, user, chosen=_back_into_its_lane(event))
     return event
+
+
+def _back_into_its_lane(event: Event) -> bool:
+    """An event judged by choice from the alerts waits for the queue again; says whether it was one."""
+    asked_in = EventSegment.objects.filter(event=event).values_list("lane", flat=True)[:1].get()
+    if asked_in == event.lane:
+        return False
+    event.lane = asked_in
+    event.save(update_fields=["lane"])
+    return True
 
 
 def _refuse_unless_free(event: Event, user: User, segments: list[int], verdict: Verdict) -> None:

@@ -10,7 +10,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from alfred.models import Camera, Event, Recording, Round, Segment, SegmentScore, Slice
+from alfred.models import Camera, Event, Lane, Recording, Round, Segment, SegmentScore, Slice
 from alfred.services import draw_audit, drift
 from alfred.services.count_slice import store_ground_truth_counts
 
@@ -107,6 +107,7 @@ def to_train(camera: Camera) -> Slice | None:
 def reviewed(rows: QuerySet[Slice], camera: Camera) -> QuerySet[Slice]:
     """Those of the camera's slices that are closed and whose queue is empty, or whose review deadline has passed."""
     waiting = Event.objects.filter(slice=OuterRef("pk"), state__in=Event.WAITING)
+    waiting = waiting.exclude(lane=Lane.ALERT)  # chosen by somebody who then left: nobody else is asked
     overdue = Q(closed_at__lte=timezone.now() - timedelta(hours=camera.review_deadline_h))
     return rows.filter(overdue | ~Exists(waiting), closed_at__isnull=False)
 

@@ -38,6 +38,8 @@ def cut_clip(path: Path, out: Path, *, start: float, end: float, blurred: bool, 
             raise BadVideo(f"no frame lies between {start:.2f} and {end:.2f} s")
         write_frames(chain([first], found), part, fps=_rate(path), threads=threads)
         part.replace(out)
+    except av.FFmpegError as error:
+        raise BadVideo(f"the file can't be read ({error.strerror})") from None
     finally:
         part.unlink(missing_ok=True)
     return offsets[0]

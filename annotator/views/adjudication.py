@@ -19,14 +19,16 @@ from annotator.forms import RulingForm
 def index(request: HttpRequest) -> HttpResponse:
     """The oldest dispute with its answers; how many there are."""
     rows = agreement.disputed(person(request))
-    return render(request, "annotator/adjudication.html", _shown(rows.first()) | {"waiting": rows.count()})
+    return render(request, "annotator/adjudication.html", _shown(request, rows.first()) | {"waiting": rows.count()})
 
 
 @require_GET
 def page(request: HttpRequest, pk: UUID) -> HttpResponse:
     rows = agreement.disputed(person(request))
     return render(
-        request, "annotator/adjudication.html", _shown(get_object_or_404(rows, pk=pk)) | {"waiting": rows.count()}
+        request,
+        "annotator/adjudication.html",
+        _shown(request, get_object_or_404(rows, pk=pk)) | {"waiting": rows.count()},
     )
 
 
@@ -46,12 +48,14 @@ def rule(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect("adjudication")
 
 
-def _shown(event: Event | None) -> dict[str, object]:
+def _shown(request: HttpRequest, event: Event | None) -> dict[str, object]:
     if event is None:
         return {"event": None}
+    said = agreement.answers(event) + correct.pending_of(event)
     return {
         "event": event,
+        "party": person(request).username in {name for name, *_ in said},
         "facts": pose_window.event_facts(event),
-        "said": agreement.answers(event) + correct.pending_of(event),
+        "said": said,
         "key": uuid4(),
     }

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_GET, require_POST
 from alfred.models import Answer, Event, FalseAlarm
 from alfred.models.people import cameras_of
 from alfred.services import anomaly_kinds, guide, lease, pose_window, preferences, raw_view, record_verdict
-from annotator.access import camera_for, chosen_camera, event_for, person
-from annotator.forms import RawReasonForm, VerdictForm
+from annotator.access import camera_for, chosen_camera, event_for, person, same_person
+from annotator.forms import RawReasonForm, ReleaseForm, VerdictForm
 from annotator.media import file_response
 
 
@@ -34,11 +34,13 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
+@same_person
 def next_fragment(request: HttpRequest) -> HttpResponse:
     return render(request, "annotator/partials/_next.html", _next(request, chosen_camera(request)))
 
 
 @require_GET
+@same_person
 def more(request: HttpRequest) -> HttpResponse:
     """Events to fetch ahead, those the page has already (`have`) left out; and what undo would take back."""
     camera, user = chosen_camera(request), person(request)
@@ -50,6 +52,7 @@ def more(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
+@same_person
 def verdict(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Write the answer: 201. The same key again answers 200 and writes nothing."""
     form = VerdictForm(request.POST)
@@ -74,6 +77,7 @@ def verdict(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
+@same_person
 def undo(request: HttpRequest) -> HttpResponse:
     """Bring back one's last answer's event; when that can't be, say why and change nothing."""
     user = person(request)
@@ -91,6 +95,7 @@ def _refused(why: str, status: int) -> HttpResponse:
 
 
 @require_POST
+@same_person
 def heartbeat(request: HttpRequest) -> JsonResponse:
     """Renew all leases; say which are held, how many events wait, and whose guide has changed."""
     user = person(request)
@@ -105,9 +110,12 @@ def heartbeat(request: HttpRequest) -> JsonResponse:
 
 
 @require_POST
+@same_person
 def release(request: HttpRequest) -> HttpResponse:
     """The page was left. A reload asks again within seconds and finds its place; others get what is free after that."""
-    lease.release(person(request), after_s=lease.RELOAD_S)
+    form = ReleaseForm(request.POST)
+    events = form.cleaned_data["events"] if form.is_valid() else None
+    lease.release(person(request), after_s=lease.RELOAD_S, events=events)
     return HttpResponse(status=204)
 
 

@@ -9,8 +9,9 @@ from django.test import Client
 from django.urls import reverse
 
 from alfred.core.methodologies import Label
-from alfred.models import Answer, AuditEntry, Camera, Event, Lane, Segment, Verdict
-from alfred.services import agreement, labels, lease, record_verdict
+from alfred.models import Answer, AuditEntry, Camera, Event, EventSegment, Lane, Segment, Verdict
+from alfred.services import agreement, effort, labels, lease, pose_window, record_verdict
+from alfred.services.record_verdict import Details
 from tests import crowd, world
 
 pytestmark = pytest.mark.django_db
@@ -156,3 +157,73 @@ def test_pairs_of_people_with_what_they_agree_on(view: Camera) -> None:
     (pair,) = agreement.pairs(view)
     assert (pair.people, pair.segments, pair.agreed) == (("alice", "bob"), 10, 9)
     assert pair.kappa == pytest.approx((0.9 - 0.5) / 0.5)
+
+
+def two_asked(view: Camera) -> tuple[Event, Segment, Segment]:
+    """One event about two people."""
+    first, second = crowd.seen(view, crowd.piece(view, 0), [2.0, 2.0])
+    event = crowd.asked(first)
+    EventSegment.objects.create(event=event, segment=second, lane=Lane.REVIEW)
+    return event, first, second
+
+
+def test_a_ruling_leaves_alone_what_all_agree_on(view: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    Camera.objects.update(second_share=1.0)
+    cast, (event, first, second) = world.people(view), two_asked(view)
+    letters = {"A": first.track.number, "B": second.track.number}
+    monkeypatch.setattr(pose_window, "letters", lambda event: letters)
+    world.answer(cast.alice, event, Answer.ANOMALY, details=Details(people={"B": Answer.NORMAL}))
+    world.answer(cast.bob, event, Answer.ANOMALY)
+    assert state(event) == "disputed"
+    agreement.adjudicate(cast.sue, event.pk, Answer.NORMAL, uuid4())
+    assert labels.of_slice(first.slice_id or 0) == {first.pk: Label.ANOMALY, second.pk: Label.NORMAL}
+
+
+def test_a_supervisor_who_rules_on_their_own_dispute_still_disagreed(view: Camera) -> None:
+    Camera.objects.update(second_share=1.0)
+    cast, events = world.people(view), opened(view, 4)
+    for n, event in enumerate(events):
+        world.answer(cast.alice, event, Answer.NORMAL if n else Answer.ANOMALY)
+        world.answer(cast.sue, event, Answer.ANOMALY if n < 2 else Answer.NORMAL)
+    before = agreement.pairs(view)
+    agreement.adjudicate(cast.sue, events[1].pk, Answer.ANOMALY, uuid4())
+    assert agreement.pairs(view) == before and label(events[1]) == Label.ANOMALY
+    assert record_verdict.last_own(cast.sue) == Verdict.objects.filter(user=cast.sue, adjudicates=False).latest("id")
+
+
+def test_what_one_answers_after_ones_own_ruling_does_not_undo_it(view: Camera) -> None:
+    Camera.objects.update(second_share=1.0)
+    cast, (event,) = world.people(view), opened(view)
+    world.answer(cast.alice, event, Answer.NORMAL)
+    world.answer(cast.bob, event, Answer.ANOMALY)
+    agreement.adjudicate(cast.sue, event.pk, Answer.ANOMALY, uuid4())
+    for said in (Answer.NORMAL, Answer.SKIP):
+        world.answer(cast.sue, event, said)
+        assert (state(event), label(event)) == ("decided", Label.ANOMALY)
+    world.answer(cast.bob, event, Answer.SKIP)
+    assert (state(event), label(event)) == ("decided", Label.ANOMALY)
+
+
+def test_what_nobody_has_seen_comes_before_second_looks(view: Camera) -> None:
+    Camera.objects.update(second_in_warm_up=True)
+    cast, events = world.people(view), opened(view, 40, Lane.WARMUP)
+    for n, event in enumerate(events):
+        Event.objects.filter(pk=event.pk).update(place=n / 40)
+    for _ in range(20):
+        event = lease.next_event(cast.alice)
+        assert event is not None
+        world.answer(cast.alice, event)
+    seconds = dict(Event.objects.filter(state=Event.State.SECOND).values_list("pk", "place"))
+    assert len(seconds) == 20 and all(seconds[event.pk] >= n / 40 for n, event in enumerate(events[:20]))
+    # Spread evenly over what lay behind each: 14 of them behind all that alice has seen, give or take chance.
+    assert sum(place > 0.5 for place in seconds.values()) > 4
+
+
+def test_a_ruling_keeps_the_time_looked_and_the_warm_up_label(view: Camera) -> None:
+    Camera.objects.update(second_share=1.0)
+    cast, (event,) = world.people(view), opened(view, 1, Lane.WARMUP)
+    world.answer(cast.alice, event, Answer.NORMAL, active_ms=60_000)
+    world.answer(cast.bob, event, Answer.ANOMALY, active_ms=60_000)
+    agreement.adjudicate(cast.sue, event.pk, Answer.NORMAL, uuid4())
+    assert sum(effort.minutes(view).values()) == 2
+    assert labels.of_warm_up(view.pk) == {Segment.objects.get(events=event).pk: Label.NORMAL}

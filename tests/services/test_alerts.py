@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from alfred.models import Answer, Camera, Candidate, Event, Lane, Segment, Verdict
-from alfred.services import alerts, lease
+from alfred.services import alerts, lease, record_verdict, slices
 from tests import crowd, world
 
 pytestmark = pytest.mark.django_db
@@ -101,3 +101,52 @@ def test_the_last_hour_by_minute() -> None:
     ((name, minutes),) = alerts.last_hour(world.people(view, other).alice)
     assert (name, len(minutes)) == ("Gate", 60)
     assert minutes[59] == 1 and minutes[0] == 2 and sum(minutes) == 3
+
+
+def queued(lane: Lane) -> tuple[world.People, Segment, Event]:
+    view = crowd.camera()
+    segment = crowd.seen(view, crowd.piece(view, 0, closed_h=1), [3.0])[0]
+    return world.people(view), segment, crowd.asked(segment, lane)
+
+
+def test_what_the_queue_asks_is_taken_out_of_turn_and_counts_as_chosen() -> None:
+    cast, segment, event = queued(Lane.REVIEW)
+    assert alerts.judge(cast.alice, segment.pk) == event and lease.next_event(cast.bob) is None
+    world.answer(cast.alice, event, Answer.ANOMALY)
+    event.refresh_from_db()
+    assert event.lane == Lane.ALERT and Event.objects.count() == 1
+    record_verdict.undo(cast.alice)
+    event.refresh_from_db()
+    assert event.lane == Lane.REVIEW
+    lease.release(cast.alice)
+    held = lease.next_event(cast.bob)
+    assert held == event
+    world.answer(cast.bob, event, Answer.ANOMALY)
+    event.refresh_from_db()
+    assert event.lane == Lane.REVIEW  # it came to bob in its turn
+
+
+@pytest.mark.parametrize("lane", [Lane.WARMUP, Lane.AUDIT])
+def test_what_a_sample_waits_for_can_not_be_chosen(lane: Lane) -> None:
+    cast, segment, event = queued(lane)
+    with pytest.raises(alerts.AlreadyJudged, match="in its turn"):
+        alerts.judge(cast.alice, segment.pk)
+    assert lease.next_event(cast.bob) == event
+
+
+def test_an_alert_opened_and_left_keeps_no_slice_waiting() -> None:
+    view = crowd.camera(methodology="continual")
+    piece = crowd.piece(view, 0, closed_h=1)
+    segment = crowd.seen(view, piece, [3.0])[0]
+    cast = world.people(view)
+    alerts.judge(cast.alice, segment.pk)
+    lease.release(cast.alice)
+    assert slices.reviews_done(piece) and alerts.judge(cast.bob, segment.pk)
+
+
+def test_a_card_offers_what_is_not_judged_yet(view: Camera) -> None:
+    cast = world.people(view)
+    highest = Segment.objects.get(score__value=3.0)
+    world.answer(cast.alice, alerts.judge(cast.alice, highest.pk), Answer.NORMAL)
+    (group,) = alerts.groups(alerts.newest(cast.bob))
+    assert group.peak.score.value == 2.6 and alerts.judge(cast.bob, group.peak.pk)

@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from alfred.models import Camera, Clip, Event, Job, Lane, Rendition
-from alfred.services import clips
+from alfred.models.work import StaleAttemptError
+from alfred.services import clips, make_clips
 from alfred.services.storage import artifacts
 from alfred.video.rendition import make_rendition
 from tests import crowd, world
@@ -82,3 +83,22 @@ def test_an_opened_event_asks_for_its_clip(view: Camera) -> None:
 
     open_review.open_events([[score]], view, Lane.AUDIT, np.random.default_rng(1))
     assert [job.kind for job in world.waiting(view)] == ["clips"]
+
+
+def test_a_clip_nobody_answers_goes_after_four_weeks(view: Camera) -> None:
+    cut(view)
+    assert clips.discard_old() == 0
+    Event.objects.update(state=Event.State.SECOND, opened_at=timezone.now() - clips.LONGEST - timedelta(hours=1))
+    assert clips.discard_old() == 2 and not Clip.objects.exists()
+
+
+def test_a_cancelled_job_leaves_no_pixels_without_a_row(view: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path for path in artifacts().root.rglob("*") if path.is_file()}
+
+    def refused(*_: object) -> None:
+        raise StaleAttemptError("cancelled")
+
+    monkeypatch.setattr(make_clips, "fence", refused)
+    cut(view)
+    assert not Clip.objects.exists()
+    assert {path for path in artifacts().root.rglob("*") if path.is_file()} == before

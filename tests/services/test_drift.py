@@ -137,3 +137,13 @@ def test_hours_and_weekends_that_warm_up_never_saw_say_nothing() -> None:
     assert same["x"] > 0.25
     # Without a clock there are no hours to compare by.
     assert closed(view, 3, rng, aside=400, at=timezone.now())["x"] > 0.25
+
+
+def test_the_sample_of_the_period_holds_any_segment_of_a_person_not_the_first_alone() -> None:
+    view = crowd.camera()
+    seen = crowd.seen(view, crowd.piece(view, 0), [0.5] * 200, each=5)
+    crowd.validated(view, seen[:10])
+    sample = drift_reference.to_score(view, crowd.deployed(view, label="v1"))
+    assert len({segment.track_id for segment in sample}) == len(sample) == drift_reference.TRACKS
+    shares = [sum(segment.ordinal == k for segment in sample) / len(sample) for k in range(5)]
+    assert all(0.03 < share < 0.4 for share in shares)  # a fifth each, 5 standard deviations of chance

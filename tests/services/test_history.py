@@ -203,7 +203,7 @@ def test_what_the_rows_themselves_refuse() -> None:
             why="again",
         ),
         "label_is_known": SnapshotLabel(
-            snapshot=LabelSnapshot.objects.get(), segment=Segment.objects.latest("id"), label=3
+            snapshot=LabelSnapshot.objects.get(), segment=Segment.objects.latest("id"), label=4
         ),
         "a_key_writes_once": _verdict_again(),
         "counted_once": _counts_again(),

@@ -144,7 +144,6 @@ def test_no_manifest_trains_a_validation_track_or_one_beside_it(methodology: str
     assert beside > len(held) or methodology != "offline"
     # and no window of them reached the detector: its windows are those of the segments that train
     spec = load(made.base.version).window
-    windows = training_set.training_windows(
-        training_set.slices_of(made), spec, {row["segment"] for row in trained}, seed=made.seed
-    )
+    parts = [*training_set.slices_of(made), *training_set.late_slices(made)]
+    windows = training_set.training_windows(parts, spec, {row["segment"] for row in trained}, seed=made.seed)
     assert made.version is not None and made.version.card["windows"] == len(windows)

@@ -1,6 +1,7 @@
 // Answers on their way: in the browser's database until the server has them. Bound to the person; holds no poses.
 
 const STORE = "answers";
+const TRIES = 3;
 const WAITS_MS = [1000, 2000, 5000, 10000, 20000, 30000];
 
 function database() {
@@ -29,7 +30,7 @@ export function newKey() {
 }
 
 export class Outbox {
-  // `changed` is told (how many wait, why: "", "offline", "signed out", how many were refused); `sent` hears of each.
+  // `changed` is told (how many wait, why: "", "offline", "failed", "signed out", "another", how many were refused); `sent` hears of each.
   constructor(user, token, changed, sent) {
     Object.assign(this, { user, token, changed, sent });
     this.waiting = []; // in the order they were given
@@ -89,6 +90,9 @@ export class Outbox {
       entry.tried = true;
       const outcome = await this.post(entry);
       if (outcome === "later") {
+        // One that the server fails on must not keep all others: after some tries it goes behind them.
+        entry.failed = (entry.failed ?? 0) + (this.why === "failed" ? 1 : 0);
+        if (entry.failed >= TRIES && this.waiting.length > 1) { entry.failed = 0; this.waiting.push(this.waiting.shift()); }
         this.timer = setTimeout(() => this.flush(), WAITS_MS[Math.min(this.tries++, WAITS_MS.length - 1)]);
         this.tell();
         return;
@@ -110,10 +114,10 @@ export class Outbox {
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(), 15000);
     try {
-      const headers = { "X-CSRFToken": this.token(), Accept: "text/plain" };
+      const headers = { "X-CSRFToken": this.token(), "X-Alfred-User": entry.user, Accept: "text/plain" };
       const answer = await fetch(entry.url, { method: "POST", body, headers, signal: stop.signal, redirect: "error" });
       if (answer.ok) return "sent";
-      this.why = answer.status === 403 ? "signed out" : "offline";
+      this.why = { 403: "signed out", 409: "another" }[answer.status] ?? (answer.status === 500 ? "failed" : "offline");
       return [400, 404, 422].includes(answer.status) ? "refused" : "later";
     } catch {
       this.why = "offline";

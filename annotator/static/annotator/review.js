@@ -8,6 +8,7 @@ import { say, token, toggleHelp } from "./page.js";
 const HEARTBEAT_MS = 30000;
 const LOOK_AGAIN_MS = 5000;
 const COUNT_UP_TO = 1000; // the server counts no further
+const IDLE_MS = 5 * 60000;
 const BREAK_AFTER_MS = 20 * 60000;
 const PAUSE_MS = 120000; // who has not answered for so long has had a break
 const PAST = 30; // screens kept to be shown again when an answer is taken back before it left
@@ -43,6 +44,10 @@ function show(section) {
   showChangedGuide();
 }
 
+function showFetching() {
+  show(html('<section class="card narrow empty" data-empty><h2>Fetching the next event…</h2><p data-waits></p></section>').firstElementChild);
+}
+
 function showNext() {
   const next = ahead.querySelector("template");
   if (next) {
@@ -50,7 +55,7 @@ function showNext() {
     show(next.content.querySelector("[data-event]"));
     return;
   }
-  show(html('<section class="card narrow empty" data-empty><h2>Fetching the next event…</h2><p data-waits></p></section>').firstElementChild);
+  showFetching();
   fetchNext();
 }
 
@@ -96,10 +101,11 @@ function answer(value, kind = "") {
   const entry = {
     key: newKey(), user: root.dataset.user, at: Date.now(), url: section.dataset.verdict,
     where: section.dataset.where, answer: value,
-    fields: { answer: value, active_ms: Math.round(Math.min(performance.now() - shownAt, 600000)), ...(kind ? { kind } : {}), ...parts.fields(value) },
+    fields: { answer: value, guide: section.dataset.guideVersion, active_ms: Math.round(Math.min(performance.now() - shownAt, 600000)), ...(kind ? { kind } : {}), ...parts.fields(value) },
   };
   past.push({ key: entry.key, section });
   if (past.length > PAST) forget(past.shift().section.querySelector("[data-player]"));
+  guide.hidden = true; // the next event may be another camera's
   performance.mark("alfred-answer");
   outbox.add(entry); // first: where the stage runs empty, the server is asked only after it has this answer
   showNext();
@@ -187,12 +193,12 @@ function showChangedGuide() {
 
 // Asking the server.
 async function ask(url, options = {}) {
-  try { return await fetch(url, { ...options, headers: { Accept: "text/html", "HX-Request": "true", ...options.headers } }); }
+  try { return await fetch(url, { ...options, headers: { Accept: "text/html", "HX-Request": "true", "X-Alfred-User": root.dataset.user, ...options.headers } }); }
   catch { waits("The server can't be reached. Your answers are kept here and sent when it is back."); return null; }
 }
 
 function failed(response) {
-  waits(response.status === 403 ? "Your session has ended. Sign in again in another tab; your answers are kept here." : "The server did not answer; trying again.");
+  waits(response.status === 409 ? "Another person has signed in in this browser. Sign in again yourself, or reload the page." : response.status === 403 ? "Your session has ended. Sign in again in another tab; your answers are kept here." : "The server did not answer; trying again.");
 }
 
 function waits(words) {
@@ -249,7 +255,7 @@ function afterSent(entry, outcome) {
 function showUnsent(count, why, refused) {
   const line = document.querySelector("[data-unsent]");
   const parts = [];
-  if (count && why) parts.push(`${count} answer${count > 1 ? "s wait" : " waits"} to be sent${why === "signed out" ? ": sign in again in another tab" : ""}.`);
+  if (count && why) parts.push(`${count} answer${count > 1 ? "s wait" : " waits"} to be sent${{ "signed out": ": sign in again in another tab", another: ": another person has signed in in this browser; sign in again yourself" }[why] ?? ""}.`);
   if (refused) parts.push(`${refused} answer${refused > 1 ? "s were" : " was"} not taken by the server.`);
   line.hidden = !parts.length;
   line.textContent = parts.join(" ");
@@ -313,14 +319,33 @@ slot.addEventListener("touchend", (e) => {
   if (Math.abs(dx) > 60 && Math.abs(dx) > 2 * Math.abs(dy)) answer(dx < 0 ? "normal" : "anomaly");
 });
 
-// Leases: one heartbeat renews all; what others have taken meanwhile is not shown any more.
+// Leases: one heartbeat renews all; what others have taken meanwhile is not shown any more. A page that nobody has
+// touched for minutes lets go of its events.
+let touchedAt = performance.now();
+["keydown", "pointerdown", "pointermove", "touchstart", "wheel"].forEach((kind) => document.addEventListener(kind, () => {
+  const away = performance.now() - touchedAt > IDLE_MS;
+  touchedAt = performance.now();
+  if (away) comeBack();
+}, { capture: true, passive: true }));
+
+async function comeBack() {
+  await heartbeat();
+  const section = current();
+  if (!section || heldNow.has(section.dataset.event)) return;
+  ahead.replaceChildren();
+  showFetching();
+  say("You were away, so your events went back to the queue.", "success");
+  fetchNext();
+}
+
+let heldNow = new Set();
 async function heartbeat() {
-  if (!current()) return;
+  if (!current() || performance.now() - touchedAt > IDLE_MS) return;
   try {
-    const response = await fetch(root.dataset.heartbeat, { method: "POST", body: query(), headers: { "X-CSRFToken": token(), Accept: "application/json" } });
+    const response = await fetch(root.dataset.heartbeat, { method: "POST", body: query(), headers: { "X-CSRFToken": token(), "X-Alfred-User": root.dataset.user, Accept: "application/json" } });
     if (!response.ok) return;
     const found = await response.json();
-    const held = new Set(found.held);
+    const held = heldNow = new Set(found.held);
     unseen = new Set(found.unseen);
     showChangedGuide();
     if (!outbox.waiting.length) showCount(found.waiting);
@@ -332,7 +357,11 @@ setInterval(heartbeat, HEARTBEAT_MS);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) heartbeat(); });
 addEventListener("pagehide", () => {
   const form = new FormData();
+  const mine = [current(), ...ahead.querySelectorAll("template")].map((node) => node?.dataset.event ?? node?.dataset.queued).filter(Boolean);
+  if (!mine.length) return;
   form.append("csrfmiddlewaretoken", token());
+  form.append("user", root.dataset.user);
+  form.append("events", mine.join(","));
   navigator.sendBeacon(root.dataset.release, form);
 });
 addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
