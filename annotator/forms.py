@@ -191,6 +191,24 @@ class ReleaseForm(forms.Form):
             raise forms.ValidationError("ids of events") from None
 
 
+class AlikeForm(forms.Form):
+    """The token of the page, and an answer for each event that it showed: fields `answer-<id>`."""
+
+    token = forms.CharField(max_length=6000)
+    key = forms.UUIDField()
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        names = [name for name in self.data if name.startswith("answer-")]
+        try:
+            answers = {UUID(name.removeprefix("answer-")): Answer(self.data[name]) for name in names}
+        except ValueError:
+            raise forms.ValidationError("answers") from None
+        if not answers or not set(answers.values()) <= {Answer.NORMAL, Answer.ANOMALY, Answer.UNSURE}:
+            raise forms.ValidationError("answers")
+        return said | {"answers": answers}
+
+
 class RulingForm(forms.Form):
     answer = forms.ChoiceField(choices=[(a, a) for a in (Answer.NORMAL, Answer.ANOMALY)])
     key = forms.UUIDField()

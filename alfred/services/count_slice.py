@@ -161,7 +161,7 @@ def from_verdicts(rows: Iterable[Slice]) -> dict[int, LiveCounts]:
 
 
 def _facts(slice_ids: list[int]) -> dict[int, _Fact]:
-    answered = labels.standing().filter(segment__slice_id__in=slice_ids).values("segment_id")
+    answered = labels.standing(together=True).filter(segment__slice_id__in=slice_ids).values("segment_id")
     rows = SegmentScore.objects.filter(slice_id__in=slice_ids, segment_id__in=answered)
     return {
         segment: _Fact(flagged, (recording, block))

@@ -36,6 +36,7 @@ class Mine:
     """One's own answer: where, what, when, and whether undo could still reach it by time.
 
     `corrected`: a correction of it waits for a supervisor. `ruled`: what one has ruled on the event since.
+    `batch`: it was confirmed with others, without a look.
     """
 
     event: UUID
@@ -47,6 +48,7 @@ class Mine:
     corrected: bool
     ruled: str
     ruled_why: str
+    batch: int | None
 
 
 def of_day(rows: QuerySet[Verdict]) -> Day:
@@ -96,6 +98,7 @@ def _newest(user: User) -> list[Mine]:
             corrected=row.corrected,
             ruled="" if row.adjudicates else row.ruled or "",
             ruled_why=row.ruled_why or "",
+            batch=row.batch_id,
         )
         pressed.setdefault((row.key, row.answer), mine)
     return list(pressed.values())[:LISTED]

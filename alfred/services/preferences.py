@@ -9,7 +9,7 @@ from alfred.models import Preferences, User
 DEFAULTS = {
     "normal": "n", "anomaly": "a", "unsure": "u", "skip": "s", "undo": "z", "play": "Space", "back": "Comma",
     "forth": "Period", "slower": "BracketLeft", "faster": "BracketRight", "zoom": "x", "view": "v", "trail": "t",
-    "from": "i", "until": "o", "comment": "c", "guide": "g",
+    "from": "i", "until": "o", "comment": "c", "guide": "g", "alike": "b",
 }  # fmt: skip
 """Action → key, as shipped. Arrow keys, Backspace (undo), 1 to 9 (kinds of anomaly) and ? (help) can't be moved."""
 
@@ -19,7 +19,7 @@ WORDS = {
     "slower": "slower", "faster": "faster", "zoom": "zoom to the person, or the whole view",
     "view": "change what lies under the poses", "trail": "show where people came from",
     "from": "what I judge begins here", "until": "what I judge ends here", "comment": "write a comment",
-    "guide": "the camera's guide",
+    "guide": "the camera's guide", "alike": "look-alikes of the last one, if it was normal",
 }  # fmt: skip
 
 KEYS = {

@@ -23,22 +23,18 @@ from alfred.models import (
     Lane,
     Lease,
     Segment,
-    SnapshotLabel,
     User,
     Verdict,
     work,
 )
 from alfred.models.people import cameras_of
-from alfred.services import agreement, build_validation, guide, lease, pose_window
+from alfred.services import agreement, batches, build_validation, guide, lease, pose_window
+from alfred.services.batches import NothingToUndo
 
 UNDO_FOR = timedelta(minutes=30)
 LEAST_S = 1.0
 """Seconds of a segment (or half of it) that must lie in the trimmed range to be judged with it."""
 SKIPS_UNTIL_HELD = 2
-
-
-class NothingToUndo(Exception):
-    """There is no verdict of theirs that may still be undone; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +91,14 @@ def record(
     *,
     active_ms: int = 0,
     scripted: bool = False,
+    chosen: bool = False,
     details: Details = Details(),
 ) -> Recorded:
     """One verdict row for each segment the event asks about, or for the part of them that `details` names.
 
     The same key again changes nothing. An event that another person decided meanwhile still takes the answer, as a
-    second one; one's own new answer supersedes the earlier. Raises Event.DoesNotExist for one that is not theirs,
-    NothingLeft where nothing would be judged.
+    second one; one's own new answer supersedes the earlier. `chosen`: judged by choice, not in its turn. Raises
+    Event.DoesNotExist for one that is not theirs, NothingLeft where nothing would be judged.
     """
     asked = EventSegment.objects.filter(event=OuterRef("pk")).order_by("segment_id").values("segment_id")
     rows = Event.objects.filter(camera__in=cameras_of(user)).select_related("camera")
@@ -125,7 +122,7 @@ def record(
     }
     Verdict.objects.bulk_create(_rows(event, user, said_of, own, details, how))
     if not second:
-        _settle(event, answer, before, user)
+        _settle(event, answer, before, user, chosen=chosen)
     elif answer != Answer.SKIP or own:
         agreement.settle(event)
     Lease.objects.filter(event=event, user=user, released_at=None).update(released_at=timezone.now())
@@ -184,7 +181,7 @@ def _parts(event: Event, answer: Answer, details: Details) -> dict[int, Answer]:
     return found
 
 
-def _settle(event: Event, answer: Answer, before: list[Verdict], user: User) -> None:
+def _settle(event: Event, answer: Answer, before: list[Verdict], user: User, *, chosen: bool) -> None:
     """The queue's side: decided, back to the queue for others, or held for a supervisor."""
     if answer == Answer.SKIP:
         _reopen(event, {v.user_id for v in before if v.answer == Answer.SKIP} | {user.pk})
@@ -194,10 +191,14 @@ def _settle(event: Event, answer: Answer, before: list[Verdict], user: User) -> 
         event.state, event.place = Event.State.SECOND, random.uniform(event.place, 1.0)
     else:
         event.state = Event.State.DECIDED
-    if event.lane == Lane.REVIEW and Lease.objects.filter(event=event, user=user, released_at=None, chosen=True):
+    if event.lane == Lane.REVIEW and (chosen or _was_chosen(event, user)):
         event.lane = Lane.ALERT  # judged by choice, so no part of what the queue says of all that was asked
     event.decided_at = timezone.now()
     event.save(update_fields=["state", "place", "lane", "decided_at"])
+
+
+def _was_chosen(event: Event, user: User) -> bool:
+    return Lease.objects.filter(event=event, user=user, released_at=None, chosen=True).exists()
 
 
 def _reopen(event: Event, skippers: set[int]) -> None:
@@ -227,6 +228,11 @@ def undo(user: User) -> Event:
     rows = Event.objects.select_related("camera", "recording", "clip")
     rows = rows.annotate(guide=guide.newest_of(OuterRef("camera")))
     event = rows.select_for_update(of=("self",)).get(pk=verdict.event_id)
+    if verdict.batch_id:
+        batches.take_back(user, verdict.batch_id)
+        event.refresh_from_db(fields=["state"])
+        lease.take_ahead(event, user)
+        return event
     said = list(
         Verdict.objects.filter(event=event, user=user, key=verdict.key, superseded_by__isnull=True).exclude(
             answer=Answer.UNDO
@@ -269,7 +275,5 @@ def _refuse_unless_free(event: Event, user: User, segments: list[int], verdict: 
     held = Lease.objects.filter(event=event, released_at=None, expires_at__gt=timezone.now()).exclude(user=user)
     if held.exists():
         raise NothingToUndo("Another person is looking at this event now.")
-    frozen = SnapshotLabel.objects.filter(segment_id__in=segments, snapshot__frozen_at__gte=verdict.created_at)
-    used = build_validation.uses(segments)
-    if frozen.exists() or used:
+    if batches.used(segments, since=verdict.created_at) or build_validation.uses(segments):
         raise NothingToUndo("A round has already used this answer; a supervisor can correct it.")

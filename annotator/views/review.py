@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from alfred.models import Answer, Event, FalseAlarm
 from alfred.models.people import cameras_of
-from alfred.services import anomaly_kinds, guide, lease, pose_window, preferences, raw_view, record_verdict
+from alfred.services import anomaly_kinds, batches, guide, lease, pose_window, preferences, raw_view, record_verdict
 from annotator.access import camera_for, chosen_camera, event_for, person, same_person
 from annotator.forms import RawReasonForm, ReleaseForm, VerdictForm
 from annotator.media import file_response
@@ -84,7 +84,7 @@ def undo(request: HttpRequest) -> HttpResponse:
     taken_back = record_verdict.last_own(user)
     try:
         event = record_verdict.undo(user)
-    except record_verdict.NothingToUndo as error:
+    except batches.NothingToUndo as error:
         return _refused(str(error), 409)
     shown = _shown(request, event, chosen_camera(request)) | {"taken_back": taken_back}
     return render(request, "annotator/partials/_next.html", shown)

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from alfred.core.methodologies import Label
 from alfred.models import Answer, AuditEntry, Camera, Event, EventSegment, Lane, Segment, Verdict
-from alfred.services import agreement, effort, labels, lease, pose_window, record_verdict
+from alfred.services import agreement, batches, effort, labels, lease, pose_window, record_verdict
 from alfred.services.record_verdict import Details
 from tests import crowd, world
 
@@ -83,7 +83,7 @@ def test_the_second_person_may_take_back_and_the_first_may_not(view: Camera) -> 
     cast, (event,) = world.people(view), opened(view)
     world.answer(cast.alice, event, Answer.UNSURE)
     world.answer(cast.bob, event, Answer.ANOMALY)
-    with pytest.raises(record_verdict.NothingToUndo, match="Another person has answered"):
+    with pytest.raises(batches.NothingToUndo, match="Another person has answered"):
         record_verdict.undo(cast.alice)
     assert record_verdict.undo(cast.bob) == event and state(event) == "second"
     assert label(event) == Label.UNRESOLVED

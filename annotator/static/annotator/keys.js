@@ -36,7 +36,7 @@ export class Keys {
       if (!key) return;
       mark.textContent = SHOWN[key] ?? (key.length === 1 ? key.toUpperCase() : key);
       const shortcut = key === "Space" ? "Space" : SHOWN[key] ?? key;
-      mark.closest("button")?.setAttribute("aria-keyshortcuts", shortcut);
+      mark.closest("button, a")?.setAttribute("aria-keyshortcuts", shortcut);
     });
   }
 }

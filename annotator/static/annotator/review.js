@@ -112,6 +112,9 @@ function answer(value, kind = "") {
   flash(value);
   remindOfBreak();
   said(`${entry.where}: ${value}`);
+  const alike = side.querySelector("[data-alike]");
+  alike.hidden = value !== "normal";
+  alike.href = entry.url.replace("verdict/", "alike/");
 }
 
 // A gentle word after twenty minutes without a pause; no counting, no clock on the page.
@@ -190,6 +193,16 @@ guide.addEventListener("click", (e) => { if (e.target.closest("[data-close-guide
 function showChangedGuide() {
   if (current() && unseen.has(current().dataset.camera) && guide.hidden) openGuide();
 }
+
+// Look-alikes of the last answer, once the server has it.
+async function openAlike() {
+  const link = side.querySelector("[data-alike]");
+  if (!link || link.hidden) return;
+  if (outbox.waiting.length) await outbox.flush();
+  if (outbox.waiting.length) { say("Your last answer is on its way; try again when the server has it."); return; }
+  location.assign(link.href);
+}
+side.addEventListener("click", (e) => { if (e.target.closest("[data-alike]")) { e.preventDefault(); openAlike(); } });
 
 // Asking the server.
 async function ask(url, options = {}) {
@@ -276,6 +289,7 @@ function act(action) {
   else if (action === "help") toggleHelp();
   else if (action === "comment") parts.comment();
   else if (action === "guide") openGuide();
+  else if (action === "alike") openAlike();
   else if (action === "from" || action === "until") parts.trim(action);
   else player?.act(action);
 }
