@@ -15,11 +15,15 @@ def standing(segments: QuerySet[Verdict] | None = None, *, together: bool = Fals
     """Verdicts that nothing supersedes and that are no undo; of an adjudicated segment the ruling alone.
 
     Never answers to known items, whose truth was there before. `together`: also those given to look-alikes without a
-    look of their own (`Batch`), which train and count nowhere.
+    look of their own (`Batch`), which train and count nowhere; who has looked since has the word.
     """
     rows = Verdict.objects.all() if segments is None else segments
     rows = rows.exclude(event__lane=Lane.KNOWN)
-    if not together:
+    if together:
+        looked = Verdict.objects.filter(segment=OuterRef("segment"), batch=None, superseded_by__isnull=True)
+        looked = looked.filter(answer__in=(Answer.NORMAL, Answer.ANOMALY)).exclude(event__lane=Lane.KNOWN)
+        rows = rows.exclude(Q(batch__isnull=False) & Exists(looked))
+    else:
         rows = rows.filter(batch__isnull=True)
     ruling = Verdict.objects.filter(segment=OuterRef("segment"), adjudicates=True, superseded_by__isnull=True)
     overruled = Q(adjudicates=False) & Exists(ruling.exclude(answer=Answer.UNDO))

@@ -82,8 +82,9 @@ def test_what_was_confirmed_together_trains_and_counts_nowhere(found: Stage) -> 
     assert asked_again is not None
     world.answer(found.cast.bob, asked_again, Answer.ANOMALY)
     (segment,) = asked_again.segments.all()
-    assert labels.of_slices([slice_of(found)])[slice_of(found)][segment.pk] == Label.UNRESOLVED
-    assert labels.standing().get(segment=segment).answer == Answer.ANOMALY
+    for together in (False, True):  # who has looked has the word
+        said = labels.of_slices([slice_of(found)], together=together)
+        assert said[slice_of(found)][segment.pk] == Label.ANOMALY
 
 
 def test_one_that_is_not_normal_stops_it_and_the_answers_are_kept(found: Stage) -> None:
