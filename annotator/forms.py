@@ -209,6 +209,10 @@ class AlikeForm(forms.Form):
         return said | {"answers": answers}
 
 
+class TrialForm(forms.Form):
+    answer = forms.ChoiceField(choices=[(a, a) for a in (Answer.NORMAL, Answer.ANOMALY, Answer.UNSURE)])
+
+
 class RulingForm(forms.Form):
     answer = forms.ChoiceField(choices=[(a, a) for a in (Answer.NORMAL, Answer.ANOMALY)])
     key = forms.UUIDField()

@@ -18,6 +18,7 @@ from annotator.views import (
     reports,
     review,
     rounds,
+    trial,
 )
 
 urlpatterns = [
@@ -41,6 +42,9 @@ urlpatterns = [
     path("review/events/<uuid:pk>/alike/", alike.page, name="alike"),
     path("review/events/<uuid:pk>/alike/confirm/", alike.confirm, name="alike-confirm"),
     path("review/together/<int:pk>/undo/", alike.undo, name="batch-undo"),
+    path("trial/", trial.page, name="trial"),
+    path("trial/<int:pk>/poses.json", trial.poses, name="trial-poses"),
+    path("trial/<int:pk>/answer/", trial.answer, name="trial-answer"),
     path("keys/", account.keys, name="keys"),
     path("work/", account.work, name="my-work"),
     path("work/<uuid:pk>/correct/", account.correct_view, name="correct"),

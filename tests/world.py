@@ -68,10 +68,10 @@ def join(cast: People, view: Camera) -> None:
 
 PLAIN = {
     "slice_by": Camera.SliceBy.IMPORTED, "detector": "stg_nf", "second_share": 0.0, "second_in_warm_up": False,
-    "known_share": 0.0, "one_voice_share": 1.0,
+    "known_share": 0.0, "one_voice_share": 1.0, "trial_first": False,
 }  # fmt: skip
 """Slices by imported number, so that tests say which one a file belongs to; STG-NF, for its losses; one look each,
-nothing mixed in, and one person may judge all."""
+nothing mixed in, no trial, and one person may judge all."""
 
 
 def camera(name: str = "Gate", **policies: Any) -> Camera:

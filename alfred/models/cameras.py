@@ -82,6 +82,9 @@ class Camera(models.Model):
         help_text="at most so much of a round's confirmed false alarms may rest on one person's word alone; what is"
         " over it waits for a second person (1 = no limit)",
     )
+    trial_first = models.BooleanField(
+        default=True, help_text="who is new judges 20 known items first, where there are so many, and sees how it went"
+    )
     val_min = models.PositiveIntegerField(
         default=50, help_text="confirmed segments a class for a complete validation set"
     )

@@ -24,6 +24,7 @@ POLICIES = (
     "second_in_warm_up",
     "known_share",
     "one_voice_share",
+    "trial_first",
     "alert_share",
     "val_min",
 )

@@ -21,6 +21,10 @@ SAMPLE = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
 """Real footage that Debian's opencv-doc brings, where it is installed."""
 
 
+EXPLORED = {"trial_first": False, "one_voice_share": 1.0}
+"""Who looks at the demo does so alone, and wants to get on."""
+
+
 @dataclass(frozen=True)
 class Account:
     name: str
@@ -52,7 +56,7 @@ def camera(name: str, **policies: Any) -> Camera:
     """The demo's camera of that name, with its people on it."""
     found = Camera.objects.filter(name=name).first()
     if found is None:
-        found = add_camera.add(name=name, **policies)
+        found = add_camera.add(name=name, **EXPLORED | policies)
     for person in User.objects.filter(username__in=("ana", "ben", "sue")):
         add_camera.allow(person, found, Role.SUPERVISOR if person.username == "sue" else Role.ANNOTATOR)
     return found

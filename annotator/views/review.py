@@ -6,12 +6,22 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from alfred.models import Answer, Event, FalseAlarm
 from alfred.models.people import cameras_of
-from alfred.services import anomaly_kinds, batches, guide, lease, pose_window, preferences, raw_view, record_verdict
+from alfred.services import (
+    anomaly_kinds,
+    batches,
+    guide,
+    lease,
+    pose_window,
+    preferences,
+    raw_view,
+    record_verdict,
+    trial,
+)
 from annotator.access import camera_for, chosen_camera, event_for, person, same_person
 from annotator.forms import RawReasonForm, ReleaseForm, VerdictForm
 from annotator.media import file_response
@@ -21,6 +31,10 @@ def page(request: HttpRequest) -> HttpResponse:
     camera, user = chosen_camera(request), person(request)
     if camera:
         camera_for(request, camera)
+    if not request.session.get("no_trial"):
+        if trial.due(user):
+            return redirect("trial")
+        request.session["no_trial"] = True
     around = {
         "cameras": cameras_of(user),
         "kinds": anomaly_kinds.in_use()[: anomaly_kinds.WITH_KEYS],
