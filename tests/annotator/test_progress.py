@@ -145,13 +145,13 @@ def scope(path: str, session: str) -> dict[str, Any]:
 
 
 def sessions_left() -> list[str]:
-    """Last statements of connections besides our own and the one that listens, once those that end have ended."""
+    """Last statements of connections besides our own and those that listen or are about to, once the others have ended."""
     end = time.monotonic() + 5.0
     while True:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND query NOT LIKE 'LISTEN%' AND backend_type = 'client backend'"
+                " AND query NOT LIKE 'LISTEN%' AND query <> '' AND backend_type = 'client backend'"
             )
             found = [query for (query,) in cursor.fetchall()]
         if not found or time.monotonic() > end:
@@ -202,3 +202,56 @@ def test_what_is_not_found_holds_no_database_connection() -> None:
 
     assert async_to_sync(run)() == [404, 404, 404]
     assert sessions_left() == []
+
+
+def test_the_wall_hears_of_its_own_cameras_scores_only() -> None:
+    gate, yard, other = job("gate"), job("yard"), job("other")
+    extracted = Job.objects.create(camera=gate.camera, kind=Job.Kind.EXTRACT, subject=1, key="e")
+    cast = world.people(gate.camera, yard.camera)
+
+    async def run() -> set[int]:
+        client = AsyncClient()
+        await client.aforce_login(cast.alice)
+        response = await client.get(reverse("alerts-stream"))
+        lines = aiter(response.streaming_content)  # type: ignore[attr-defined]
+        await anext(lines)
+        talk = asyncio.create_task(announcing(other, extracted, yard, gate))
+        heard = set()
+        try:
+            while len(heard) < 2:
+                text = (await asyncio.wait_for(anext(lines), SOON)).decode()
+                if text.startswith("event: alerts"):
+                    heard.add(json.loads(text.split("data: ")[1])["job"])
+        finally:
+            talk.cancel()
+        return heard
+
+    assert async_to_sync(run)() == {gate.pk, yard.pk}
+
+
+def test_the_walls_stream_heeds_what_is_taken_away_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PING_S", 0.3)
+    gate, yard = job("gate"), job("yard")
+    cast = world.people(gate.camera, yard.camera)
+
+    async def run() -> list[int]:
+        client = AsyncClient()
+        await client.aforce_login(cast.alice)
+        response = await client.get(reverse("alerts-stream"))
+        lines = aiter(response.streaming_content)  # type: ignore[attr-defined]
+        await anext(lines)
+        await sync_to_async(Membership.objects.filter(user=cast.alice, camera=gate.camera).delete)()
+        await asyncio.sleep(0.4)
+        talk = asyncio.create_task(announcing(gate, yard))
+        heard = []
+        try:
+            while len(heard) < 10:
+                text = (await asyncio.wait_for(anext(lines), SOON)).decode()
+                if text.startswith("event: alerts"):
+                    heard.append(json.loads(text.split("data: ")[1])["job"])
+        finally:
+            talk.cancel()
+        return heard
+
+    heard = async_to_sync(run)()
+    assert set(heard[2:]) == {yard.pk}  # what was queued before the question was asked may still come
