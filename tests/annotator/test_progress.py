@@ -145,7 +145,7 @@ def scope(path: str, session: str) -> dict[str, Any]:
 
 
 def sessions_left() -> list[str]:
-    """Last statements of connections besides our own and those that listen or are about to, once the others have ended."""
+    """Last statements of connections but ours and those that listen or are about to, once the others have ended."""
     end = time.monotonic() + 5.0
     while True:
         with connection.cursor() as cursor:
