@@ -271,10 +271,9 @@ def _coverage(camera: Camera) -> float | None:
 
 def _work(camera: Camera, minutes: float) -> dict[str, float]:
     """What people gave: answers, and minutes of active time."""
-    rows = effort.answers(camera)
-    return {
-        "answers": rows.values("key").distinct().count(),
-        "minutes": minutes,
-        "scripted": rows.filter(scripted=True).values("key").distinct().count(),
-        "warm_up": rows.filter(event__lane=Lane.WARMUP).values("key").distinct().count(),
-    }
+    given = effort.answers(camera).aggregate(
+        answers=Count("key", distinct=True),
+        scripted=Count("key", filter=Q(scripted=True), distinct=True),
+        warm_up=Count("key", filter=Q(event__lane=Lane.WARMUP), distinct=True),
+    )
+    return given | {"minutes": minutes}
