@@ -16,6 +16,7 @@ from alfred.detectors import registry
 from alfred.models import AlertChannel, AnomalyKind, Answer, Camera, FalseAlarm
 from alfred.services import guide, preferences, webhook
 from alfred.services.add_camera import POLICIES
+from alfred.services.language import translated
 from alfred.services.record_verdict import Details
 
 if TYPE_CHECKING:
@@ -28,15 +29,22 @@ class CameraForm(_CameraModelForm):
     """A new camera."""
 
     detector = forms.ChoiceField(
+        label=_("Detector"),
         choices=lambda: [(name, name) for name in registry.with_source_weights()],
         initial=Camera.DETECTOR,
         required=False,
-        help_text="what scores its poses; docs/detectors.md says how each works and how well",
+        help_text=_("what scores its poses; docs/detectors.md says how each works and how well"),
     )
 
     class Meta:
         model = Camera
         fields = ["name", "time_zone", "privacy", "slice_by", "detector"]
+        labels = {
+            "name": _("Name"),
+            "time_zone": _("Time zone"),
+            "privacy": _("Privacy"),
+            "slice_by": _("Slice by"),
+        }
 
     def clean_detector(self) -> str:
         return self.cleaned_data["detector"] or Camera.DETECTOR
@@ -44,7 +52,7 @@ class CameraForm(_CameraModelForm):
     def clean_time_zone(self) -> str:
         value: str = self.cleaned_data["time_zone"]
         if value not in available_timezones():
-            raise forms.ValidationError("Not a time zone: use a name such as Europe/Berlin.")
+            raise forms.ValidationError(_("Not a time zone: use a name such as Europe/Berlin."))
         return value
 
 
@@ -52,32 +60,40 @@ class PoliciesForm(_CameraModelForm):
     """What an admin may set on a camera at any time; from then on, nothing is judged or counted anew."""
 
     methodology = forms.ChoiceField(
-        choices=[(m.value, m.value.replace("_", " ")) for m in Methodology],
-        help_text="who is asked and what a round trains on",
+        label=_("Methodology"),
+        choices=lambda: [(m.value, translated(m.value.replace("_", " "))) for m in Methodology],
+        help_text=_("who is asked and what a round trains on"),
     )
 
     class Meta:
         model = Camera
         fields = list(POLICIES)
         labels = {
-            "al_light_mode": "AL-Light's upper end",
-            "slice_by": "Slices",
-            "slice_segments": "Segments a slice",
-            "review_deadline_h": "Review deadline, hours",
-            "round_policy": "Rounds",
-            "round_min_fp": "False alarms a round",
-            "auto_promote": "Promote by policy",
-            "queue_weight": "Weight in the queue",
-            "alert_share": "Alert budget",
-            "val_min": "Validation set",
+            "review_budget": _("Review budget"),
+            "second_share": _("Second share"),
+            "second_in_warm_up": _("Second in warm up"),
+            "al_light_mode": _("AL-Light's upper end"),
+            "slice_by": _("Slices"),
+            "slice_segments": _("Segments a slice"),
+            "review_deadline_h": _("Review deadline, hours"),
+            "round_policy": _("Rounds"),
+            "round_min_fp": _("False alarms a round"),
+            "auto_promote": _("Promote by policy"),
+            "queue_weight": _("Weight in the queue"),
+            "alert_share": _("Alert budget"),
+            "val_min": _("Validation set"),
+            "known_share": _("Known share"),
+            "one_voice_share": _("One voice share"),
         }
         help_texts = {
-            "al_light_mode": "what lies above it is not asked, but for a random part when the slice closes",
-            "slice_segments": "where slices close by count",
-            "auto_promote": "a candidate that passes every check goes in force by itself, never while drift stands",
-            "alert_share": "a share, such as 0.05: at most so many normal segments may be flagged while too few"
-            " anomalies are known",
-            "val_min": "how many confirmed segments of each class make it complete",
+            "al_light_mode": _("what lies above it is not asked, but for a random part when the slice closes"),
+            "slice_segments": _("where slices close by count"),
+            "auto_promote": _("a candidate that passes every check goes in force by itself, never while drift stands"),
+            "alert_share": _(
+                "a share, such as 0.05: at most so many normal segments may be flagged while too few anomalies"
+                " are known"
+            ),
+            "val_min": _("how many confirmed segments of each class make it complete"),
         }
 
     def clean_methodology(self) -> str:
@@ -98,35 +114,37 @@ class ManyFilesField(forms.FileField):
 
 class UploadForm(forms.Form):
     uploads = ManyFilesField(
-        label="Files",
+        label=_("Files"),
         widget=_ManyFilesInput(attrs={"accept": "video/*,.avi,.mkv,.json,.npz"}),
-        help_text="Video files, AlphaPose tracked-person JSON, or mocap-cctv .npz.",
+        help_text=_("Video files, AlphaPose tracked-person JSON, or mocap-cctv .npz."),
     )
     slice_ordinal = forms.IntegerField(
-        required=False, min_value=0, max_value=1_000_000, label="Slice number (empty: the open slice)"
+        required=False, min_value=0, max_value=1_000_000, label=_("Slice number (empty: the open slice)")
     )
     fps = forms.FloatField(
         required=False,
         min_value=1,
         max_value=1000,
-        label="Frame rate, fps (optional)",
-        help_text="For pose files, which seldom say it. Empty: taken as 30 fps. A video knows its own.",
+        label=_("Frame rate, fps (optional)"),
+        help_text=_("For pose files, which seldom say it. Empty: taken as 30 fps. A video knows its own."),
         widget=forms.NumberInput(attrs={"step": "any"}),
     )
     resolution = forms.CharField(
         required=False,
         max_length=13,
-        label="Picture size, px (optional)",
-        help_text="For pose files: 1280x720. Empty: the smallest common size that holds all poses.",
+        label=_("Picture size, px (optional)"),
+        help_text=_("For pose files: 1280x720. Empty: the smallest common size that holds all poses."),
         widget=forms.TextInput(attrs={"placeholder": "1280x720", "size": 12}),
     )
-    as_validation = forms.BooleanField(required=False, label="Use as this camera's validation set (files with labels)")
+    as_validation = forms.BooleanField(
+        required=False, label=_("Use as this camera's validation set (files with labels)")
+    )
 
     def clean_resolution(self) -> tuple[int, int] | None:
         text = self.cleaned_data["resolution"].strip()
         found = re.fullmatch(r"([1-9][0-9]{0,5}) ?[x×*] ?([1-9][0-9]{0,5})", text.lower())
         if text and not found:
-            raise forms.ValidationError("Write it as width x height, such as 1280x720.")
+            raise forms.ValidationError(_("Write it as width x height, such as 1280x720."))
         return (int(found[1]), int(found[2])) if found else None
 
 
@@ -145,14 +163,14 @@ class VerdictForm(forms.Form):
     def clean_kind(self) -> str:
         kind = str(self.cleaned_data["kind"])
         if kind and not AnomalyKind.objects.filter(name=kind).exists():
-            raise forms.ValidationError("no such kind of anomaly")
+            raise forms.ValidationError(_("no such kind of anomaly"))
         return kind
 
     def clean_people(self) -> dict[str, Answer | None]:
         said = self.cleaned_data["people"] or {}
         known = {"normal": Answer.NORMAL, "anomaly": Answer.ANOMALY, "": None}
         if not isinstance(said, dict) or not all(isinstance(v, str) and v in known for v in said.values()):
-            raise forms.ValidationError("letters, each with normal, anomaly or nothing")
+            raise forms.ValidationError(_("letters, each with normal, anomaly or nothing"))
         return {str(letter): known[value] for letter, value in said.items()}
 
     def details(self) -> Details:
@@ -162,20 +180,23 @@ class VerdictForm(forms.Form):
 
 class GuideForm(forms.Form):
     text = forms.CharField(
-        label="The guide", max_length=5000, widget=forms.Textarea(attrs={"rows": 14, "cols": 60}), help_text=guide.HELP
+        label=_("The guide"),
+        max_length=5000,
+        widget=forms.Textarea(attrs={"rows": 14, "cols": 60}),
+        help_text=guide.HELP,
     )
 
 
 class KindsForm(forms.Form):
     kinds = forms.CharField(
-        label="One kind a line", widget=forms.Textarea(attrs={"rows": 12, "cols": 30}),
-        help_text="The first nine have the keys 1 to 9, in this order. Answers keep the words they were given with.",
+        label=_("One kind a line"), widget=forms.Textarea(attrs={"rows": 12, "cols": 30}),
+        help_text=_("The first nine have the keys 1 to 9, in this order. Answers keep the words they were given with."),
     )  # fmt: skip
 
     def clean_kinds(self) -> list[str]:
         names = [line.strip() for line in self.cleaned_data["kinds"].splitlines() if line.strip()]
         if not names or len(names) > 30 or max(map(len, names)) > 40:
-            raise forms.ValidationError("One to thirty kinds, each of at most forty letters.")
+            raise forms.ValidationError(_("One to thirty kinds, each of at most forty letters."))
         return names
 
 
@@ -284,7 +305,7 @@ class RawReasonForm(forms.Form):
 class KeysForm(forms.Form):
     """A key for each action, from the closed list."""
 
-    single = forms.BooleanField(required=False, label="Single letters and digits answer")
+    single = forms.BooleanField(required=False, label=_("Single letters and digits answer"))
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)

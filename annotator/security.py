@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
 
 POLICY = "; ".join(
     (
@@ -50,5 +51,5 @@ class LoginRequiredByDefault(LoginRequiredMiddleware):
         refusal = super().process_view(request, view_func, view_args, view_kwargs)
         scripted = request.headers.get("HX-Request") or "text/html" not in request.headers.get("Accept", "text/html")
         if refusal is not None and scripted:
-            return HttpResponse("Sign in again.", status=403, content_type="text/plain")
+            return HttpResponse(_("Sign in again."), status=403, content_type="text/plain; charset=utf-8")
         return refusal

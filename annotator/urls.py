@@ -3,6 +3,7 @@
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView
 from django.urls import path
+from django.views.i18n import JavaScriptCatalog
 
 from annotator.views import (
     account,
@@ -20,6 +21,9 @@ from annotator.views import (
     rounds,
     trial,
 )
+
+CATALOGUE = JavaScriptCatalog.as_view(packages=["annotator"])
+"""The words of the scripts in the reader's language."""
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -46,6 +50,8 @@ urlpatterns = [
     path("trial/<int:pk>/poses.json", trial.poses, name="trial-poses"),
     path("trial/<int:pk>/answer/", trial.answer, name="trial-answer"),
     path("keys/", account.keys, name="keys"),
+    path("language/", account.speak, name="language"),
+    path("catalogue.js", login_not_required(CATALOGUE), name="catalogue"),
     path("work/", account.work, name="my-work"),
     path("work/<uuid:pk>/correct/", account.correct_view, name="correct"),
     path("kinds/", account.kinds, name="kinds"),

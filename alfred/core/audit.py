@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from alfred.core.ebi import ebi
 from alfred.core.exact import hypergeometric_bounds
+from alfred.core.phrases import Phrase, counted, phrase, together
 from alfred.core.rates import Counts
 from alfred.core.sampling import allocate
 
@@ -63,7 +64,7 @@ class Estimate:
     @property
     def sentence(self) -> str:
         """What people must know beside the number; empty where all strata were sampled."""
-        return f"{self.unsampled} segments lie in strata without any audit." if self.unsampled else ""
+        return _without_any(self.unsampled) if self.unsampled else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,15 +252,24 @@ def _upper_fnr(hits: Estimate, misses: Estimate) -> float | None:
     return misses.high / (misses.high + hits.low) if misses.high else 0.0
 
 
-def _sentence(at_most: float, none_found: bool, more: int | None, unsampled: int) -> str:
-    words = f"FNR unknown: at most {100 * at_most:.1f} %."
+def _without_any(n: int) -> Phrase:
+    return phrase("{n} segments lie in strata without any audit.", n=n)
+
+
+def _sentence(at_most: float, none_found: bool, more: int | None, unsampled: int) -> Phrase:
+    said = [phrase("FNR unknown: at most {most:.1f} %.", most=100 * at_most)]
     if none_found:
-        words += " No anomaly was found so far."
+        said.append(phrase("No anomaly was found so far."))
     if more is not None:
-        words += f" {more} more {'audit' if more == 1 else 'audits'} would halve what is open above the estimate."
+        audits = counted(
+            "{n} more audit would halve what is open above the estimate.",
+            "{n} more audits would halve what is open above the estimate.",
+            more,
+        )
+        said.append(audits)
     if unsampled:
-        words += f" {unsampled} segments lie in strata without any audit."
-    return words
+        said.append(_without_any(unsampled))
+    return together(said)
 
 
 def _grown(stratum: Stratum, factor: float) -> Stratum:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alfred.core.intervals import PairedDifference
+from alfred.core.phrases import phrase
 
 LOST_SHARE = 0.1
 """Share of the confirmed anomalies that may no longer be flagged: an equally good model loses as many by chance."""
@@ -91,14 +92,14 @@ def check(
         _row(
             "finite",
             math.isfinite(theta),
-            "Weights and threshold are finite numbers.",
-            "θ is not a finite number.",
+            phrase("Weights and threshold are finite numbers."),
+            phrase("θ is not a finite number."),
         ),
         _row("not worse", difference.verdict != "worse", *_comparison(difference)),
         _row(
             "better than chance",
             auc is None or auc >= 0.5,
-            "The scores rank this camera's validation set.",
+            phrase("The scores rank this camera's validation set."),
             f"AUC-ROC {auc or 0:.2f}: on this camera the scores rank anomalies below normals.",
         ),
     ]
@@ -112,15 +113,17 @@ def _row(name: str, holds: bool, good: str, bad: str) -> dict[str, Any]:
 
 
 def _comparison(difference: PairedDifference) -> tuple[str, str]:
-    good = "Not worse than the deployed version beyond the paired interval."
+    good = phrase("Not worse than the deployed version beyond the paired interval.")
     if difference.low is None:
-        good = "Too little data for a paired comparison with the deployed version; nothing shows that it is worse."
-    return good, "Worse than the deployed version beyond the paired interval."
+        good = phrase(
+            "Too little data for a paired comparison with the deployed version; nothing shows that it is worse."
+        )
+    return good, phrase("Worse than the deployed version beyond the paired interval.")
 
 
 def _replay_words(replayed: Replayed) -> tuple[str, str]:
     if not replayed.confirmed:
-        return "No confirmed anomaly in the replayed slices: nothing could be lost.", ""
+        return phrase("No confirmed anomaly in the replayed slices: nothing could be lost."), ""
     said = (
         f"On replay {replayed.lost} of {replayed.confirmed} confirmed anomalies are no longer flagged and "
         f"{replayed.found} newly are; a net loss of up to {replayed.allowed:g} passes."

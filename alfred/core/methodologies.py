@@ -12,6 +12,8 @@ from enum import IntEnum, StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from alfred.core.phrases import phrase
+
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.uint8]
@@ -79,17 +81,17 @@ class Reason(IntEnum):
 
 
 _WORDS = {
-    Reason.UNFILTERED: "unfiltered",
-    Reason.PSEUDO_NORMAL: "pseudo-normal",
-    Reason.CONFIRMED_FP: "confirmed FP",
-    Reason.UNSCORED: "unscored",
-    Reason.UNASKED: "flagged, not judged",
-    Reason.CONFIRMED_ANOMALY: "confirmed anomaly",
-    Reason.UNRESOLVED: "unresolved",
-    Reason.BESIDE_ANOMALY: "beside an anomaly",
-    Reason.VALIDATION: "in a validation set",
-    Reason.BESIDE_VALIDATION: "beside a validation track",
-    Reason.ONE_VOICE: "waits for a second person",
+    Reason.UNFILTERED: phrase("unfiltered"),
+    Reason.PSEUDO_NORMAL: phrase("pseudo-normal"),
+    Reason.CONFIRMED_FP: phrase("confirmed FP"),
+    Reason.UNSCORED: phrase("unscored"),
+    Reason.UNASKED: phrase("flagged, not judged"),
+    Reason.CONFIRMED_ANOMALY: phrase("confirmed anomaly"),
+    Reason.UNRESOLVED: phrase("unresolved"),
+    Reason.BESIDE_ANOMALY: phrase("beside an anomaly"),
+    Reason.VALIDATION: phrase("in a validation set"),
+    Reason.BESIDE_VALIDATION: phrase("beside a validation track"),
+    Reason.ONE_VOICE: phrase("waits for a second person"),
 }
 
 

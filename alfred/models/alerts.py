@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from alfred.models.cameras import Camera
 from alfred.models.footage import Recording
@@ -26,8 +27,8 @@ class AlertChannel(models.Model):
     """Where alerts of a set of cameras are sent."""
 
     class Kind(models.TextChoices):
-        WEBHOOK = "webhook", "webhook"
-        EMAIL = "email", "e-mail"
+        WEBHOOK = "webhook", _("webhook")
+        EMAIL = "email", _("e-mail")
 
     name = models.CharField(max_length=60, unique=True)
     kind = models.CharField(max_length=8, choices=Kind.choices)
@@ -59,10 +60,10 @@ class AlertDelivery(models.Model):
     """One message about one camera, and what became of it. `camera` is null for a trial message."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", "waiting"
-        SENT = "sent", "sent"
-        FOLDED = "folded", "told with a later one"
-        FAILED = "failed", "failed"
+        WAITING = "waiting", _("waiting")
+        SENT = "sent", _("sent")
+        FOLDED = "folded", _("told with a later one")
+        FAILED = "failed", _("failed")
 
     channel = models.ForeignKey(AlertChannel, on_delete=models.PROTECT, related_name="deliveries")
     camera = models.ForeignKey(Camera, on_delete=models.PROTECT, null=True, related_name="+")

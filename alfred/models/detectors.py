@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from alfred.models.cameras import Camera
 from alfred.models.people import User
@@ -35,10 +36,10 @@ class Threshold(models.Model):
     """θ of one version on one camera, with how it was found. Append-only."""
 
     class Policy(models.TextChoices):
-        SOURCE = "source", "from the source domain"
-        BUDGET = "budget", "provisional: meets the alert budget"
-        PRELIMINARY = "preliminary", "equal error rate, preliminary: few anomalies"
-        EER = "eer", "equal error rate"
+        SOURCE = "source", _("from the source domain")
+        BUDGET = "budget", _("provisional: meets the alert budget")
+        PRELIMINARY = "preliminary", _("equal error rate, preliminary: few anomalies")
+        EER = "eer", _("equal error rate")
 
     camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="thresholds")
     version = models.ForeignKey(DetectorVersion, on_delete=models.PROTECT, related_name="thresholds")

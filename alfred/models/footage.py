@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from alfred.models.cameras import Camera
 
@@ -28,12 +29,12 @@ class Recording(models.Model):
     """A stretch of a camera's footage, or of poses only. Its bytes are an artifact named by their digest."""
 
     class Origin(models.TextChoices):
-        VIDEO = "video", "video"
-        POSES = "poses", "tracked poses"
+        VIDEO = "video", _("video")
+        POSES = "poses", _("tracked poses")
 
     class Purpose(models.TextChoices):
-        STREAM = "stream", "stream"
-        VALIDATION = "validation", "validation set"
+        STREAM = "stream", _("stream")
+        VALIDATION = "validation", _("validation set")
 
     camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="recordings")
     slice = models.ForeignKey(Slice, on_delete=models.PROTECT, related_name="recordings", null=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     from alfred.models.cameras import Camera
@@ -25,11 +26,12 @@ class Preferences(models.Model):
     user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="preferences")
     keys = models.JSONField(default=dict)
     single_keys = models.BooleanField(default=True, help_text="off: single letters and digits do nothing (WCAG 2.1.4)")
+    language = models.CharField(max_length=10, blank=True, help_text="of the pages; empty: as the browser says")
 
 
 class Role(models.TextChoices):
-    ANNOTATOR = "annotator", "annotator"
-    SUPERVISOR = "supervisor", "supervisor"
+    ANNOTATOR = "annotator", _("annotator")
+    SUPERVISOR = "supervisor", _("supervisor")
 
 
 class Membership(models.Model):

@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from alfred.models.cameras import Camera
 from alfred.models.detectors import Deployment
@@ -15,12 +16,12 @@ from alfred.models.poses import Segment
 
 
 class Lane(models.TextChoices):
-    WARMUP = "warmup", "warm-up"
-    REVIEW = "review", "review"
-    AUDIT = "audit", "audit"
-    SECOND = "second", "second look"
-    ALERT = "alert", "alert"
-    KNOWN = "known", "known truth"
+    WARMUP = "warmup", _("warm-up")
+    REVIEW = "review", _("review")
+    AUDIT = "audit", _("audit")
+    SECOND = "second", _("second look")
+    ALERT = "alert", _("alert")
+    KNOWN = "known", _("known truth")
 
 
 class Candidate(models.Model):
@@ -62,11 +63,11 @@ class AuditStratum(models.Model):
     """
 
     class Kind(models.IntegerChoices):
-        ALERT = 0, "above AL-Light's band"
-        UNASKED = 1, "flagged, not asked for want of budget"
-        NEAR = 2, "nearest below θ"
-        MIDDLE = 3, "further below θ"
-        FAR = 4, "far below θ"
+        ALERT = 0, _("above AL-Light's band")
+        UNASKED = 1, _("flagged, not asked for want of budget")
+        NEAR = 2, _("nearest below θ")
+        MIDDLE = 3, _("further below θ")
+        FAR = 4, _("far below θ")
 
     slice = models.ForeignKey(Slice, on_delete=models.PROTECT, related_name="audit_strata")
     kind = models.PositiveSmallIntegerField(choices=Kind.choices)
@@ -86,11 +87,11 @@ class Event(models.Model):
     """What one screen shows. Its state is the queue's; what people said stands in verdicts."""
 
     class State(models.TextChoices):
-        OPEN = "open", "open"
-        DECIDED = "decided", "decided"
-        HELD = "held", "for a supervisor"
-        SECOND = "second", "for a second person"
-        DISPUTED = "disputed", "answers differ"
+        OPEN = "open", _("open")
+        DECIDED = "decided", _("decided")
+        HELD = "held", _("for a supervisor")
+        SECOND = "second", _("for a second person")
+        DISPUTED = "disputed", _("answers differ")
 
     WAITING = (State.OPEN, State.HELD)
     """Nobody has answered: a slice is not reviewed before these are."""
@@ -164,21 +165,21 @@ class Lease(models.Model):
 
 
 class Answer(models.TextChoices):
-    NORMAL = "normal", "normal"
-    ANOMALY = "anomaly", "anomaly"
-    UNSURE = "unsure", "unsure"
-    SKIP = "skip", "skip"
-    UNDO = "undo", "undone"
+    NORMAL = "normal", _("normal")
+    ANOMALY = "anomaly", _("anomaly")
+    UNSURE = "unsure", _("unsure")
+    SKIP = "skip", _("skip")
+    UNDO = "undo", _("undone")
 
 
 class FalseAlarm(models.TextChoices):
     """Why something normal may have looked unusual."""
 
-    POSE = "pose", "wrong pose"
-    HIDDEN = "hidden", "person partly hidden"
-    BENIGN = "benign", "unusual but harmless"
-    STAFF = "staff", "staff or training"
-    OTHER = "other", "other"
+    POSE = "pose", _("wrong pose")
+    HIDDEN = "hidden", _("person partly hidden")
+    BENIGN = "benign", _("unusual but harmless")
+    STAFF = "staff", _("staff or training")
+    OTHER = "other", _("other")
 
 
 class AnomalyKind(models.Model):

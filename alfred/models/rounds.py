@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from alfred.models.cameras import Camera
 from alfred.models.detectors import Deployment, DetectorVersion, Threshold
@@ -17,16 +18,16 @@ class Round(models.Model):
     """One retraining on one closed slice. One live round a camera."""
 
     class State(models.TextChoices):
-        QUEUED = "queued", "waiting"
-        SNAPSHOT = "snapshot", "freezing the labels"
-        TRAINING = "training", "training"
-        CALIBRATING = "calibrating", "calibrating"
-        EVALUATING = "evaluating", "evaluating"
-        CANDIDATE = "candidate", "candidate"
-        PROMOTED = "promoted", "promoted"
-        REJECTED = "rejected", "rejected"
-        FAILED = "failed", "failed"
-        CANCELLED = "cancelled", "cancelled"
+        QUEUED = "queued", _("waiting")
+        SNAPSHOT = "snapshot", _("freezing the labels")
+        TRAINING = "training", _("training")
+        CALIBRATING = "calibrating", _("calibrating")
+        EVALUATING = "evaluating", _("evaluating")
+        CANDIDATE = "candidate", _("candidate")
+        PROMOTED = "promoted", _("promoted")
+        REJECTED = "rejected", _("rejected")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
 
     RUNNING = (State.QUEUED, State.SNAPSHOT, State.TRAINING, State.CALIBRATING, State.EVALUATING)
     LIVE = (*RUNNING, State.CANDIDATE)
@@ -100,13 +101,13 @@ class SliceCounts(models.Model):
     """TP/FP/TN/FN of a closed slice, per deployment, unit and basis; per 1-minute block. Rates are derived."""
 
     class Unit(models.TextChoices):
-        SEGMENT = "segment", "segments"
-        POSE = "pose", "poses"
+        SEGMENT = "segment", _("segments")
+        POSE = "pose", _("poses")
 
     class Basis(models.TextChoices):
-        GROUND_TRUTH = "ground_truth", "ground truth"
-        JUDGED = "judged", "judged"
-        ESTIMATED = "estimated", "estimated"
+        GROUND_TRUTH = "ground_truth", _("ground truth")
+        JUDGED = "judged", _("judged")
+        ESTIMATED = "estimated", _("estimated")
 
     slice = models.ForeignKey(Slice, on_delete=models.PROTECT, related_name="counts")
     deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT, related_name="counts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from alfred.models.cameras import Camera
 from alfred.models.poses import Segment
@@ -14,7 +15,7 @@ class ValidationSet(models.Model):
     camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="validation_sets")
     number = models.PositiveIntegerField()
     origin = models.CharField(
-        max_length=12, default="warmup", choices=[("warmup", "warm-up"), ("imported", "imported labels")]
+        max_length=12, default="warmup", choices=[("warmup", _("warm-up")), ("imported", _("imported labels"))]
     )
     created_at = models.DateTimeField(auto_now_add=True)
     frozen_at = models.DateTimeField(null=True)
@@ -34,8 +35,8 @@ class ValidationMember(models.Model):
     """A labelled segment of a frozen set. Weight 1/π for sampled ones, 1 for imported ones. Append-only."""
 
     class Origin(models.TextChoices):
-        WARMUP = "warmup", "confirmed in warm-up"
-        GROUND_TRUTH = "ground_truth", "ground truth of an imported file"
+        WARMUP = "warmup", _("confirmed in warm-up")
+        GROUND_TRUTH = "ground_truth", _("ground truth of an imported file")
 
     validation_set = models.ForeignKey(ValidationSet, on_delete=models.PROTECT, related_name="members")
     segment = models.ForeignKey(Segment, on_delete=models.PROTECT, related_name="validation_memberships")

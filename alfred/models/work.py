@@ -9,6 +9,8 @@ from typing import Any
 from django.db import connection, models, transaction
 from django.db.models import F
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 MAX_ATTEMPTS = 3
 
@@ -31,20 +33,20 @@ class Job(models.Model):
     """One piece of long work on one row. Claimed by compare-and-set; fenced by its attempt number."""
 
     class Kind(models.TextChoices):
-        EXTRACT = "extract", "extract poses"
-        SCORE = "score", "score"
-        CALIBRATE = "calibrate", "calibrate the threshold"
-        ROUND = "round", "run round"
-        REPLAY = "replay", "replay"
-        RENDITION = "rendition", "make playable video"
-        CLIPS = "clips", "cut review clips"
+        EXTRACT = "extract", _("extract poses")
+        SCORE = "score", pgettext_lazy("work", "score")
+        CALIBRATE = "calibrate", _("calibrate the threshold")
+        ROUND = "round", _("run round")
+        REPLAY = "replay", _("replay")
+        RENDITION = "rendition", _("make playable video")
+        CLIPS = "clips", _("cut review clips")
 
     class State(models.TextChoices):
-        QUEUED = "queued", "waiting"
-        RUNNING = "running", "running"
-        DONE = "done", "done"
-        FAILED = "failed", "failed"
-        CANCELLED = "cancelled", "cancelled"
+        QUEUED = "queued", _("waiting")
+        RUNNING = "running", _("running")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
 
     LIVE = (State.QUEUED, State.RUNNING)
 

@@ -7,61 +7,68 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
+from alfred.core.phrases import phrase
 from alfred.reports.audit import AuditReport, StratumLine
 from alfred.reports.camera_report import CameraReport, SliceFigures
 from alfred.reports.effort import Effort
 from alfred.reports.figures import Line, Rate
 
 COLUMNS = {
-    "camera": "the camera's name",
-    "data": "real or simulated",
-    "scope": "slice, all_slices (effort only), cumulative, last_28_days, deployed_version or earlier_series; "
-    "audit_last_28_days, and audit_stratum for each of its strata",
-    "unit": "segment or pose",
-    "basis": "ground_truth, judged (flagged and answered only), estimated (from warm-up) or audit (estimated from "
-    "audits and reviews); of an audit_stratum what is known of its answered segments: audited (drawn at random) or "
-    "judged; empty where nothing is counted",
-    "slice": "the slice's number; empty for sums of slices",
-    "closed": "1 closed, 0 open; empty for sums of slices",
-    "series": "detector and validation set that θ came from, or what a sum is of",
-    "version": "detector versions that scored the slice",
-    "theta_low": "smallest θ the slice ran with",
-    "theta_high": "largest θ the slice ran with",
-    "segments": "scored segments of the slice or stratum",
-    "flagged": "of them with a score at or above θ",
-    "asked": "of them asked of people",
-    "would_ask": "flagged segments that full active learning without a budget would have asked",
-    "in_band": "of them within AL-Light's band; all where there is no band",
-    "asked_in_review": "of them asked",
-    "audited": "segments asked at random besides",
-    "saved": "1 - asked_in_review / would_ask, a fraction",
-    "minutes": "minutes of looking behind the answers about the slice",
-    "ebi_gain_per_hour": "EBI above that of the first version and θ, per hour looked before, a fraction",
-    "tp": "anomalous and flagged",
-    "fp": "normal and flagged",
-    "tn": "normal and not flagged; empty where not known",
-    "fn": "anomalous and not flagged; empty where not known",
-    "fpr": "fp / (fp + tn), a fraction 0 to 1",
-    "fpr_low": "lower end of its 95 % interval, a fraction",
-    "fpr_high": "upper end",
-    "fnr": "fn / (fn + tp), a fraction 0 to 1",
-    "fnr_low": "lower end of its 95 % interval, a fraction",
-    "fnr_high": "upper end",
-    "ebi": "Error Balance Index, a fraction 0 to 1",
-    "ebi_low": "lower end of its 95 % interval, a fraction",
-    "ebi_high": "upper end",
-    "prevalence": "share of anomalies among all scored segments, a fraction; of audits only",
-    "prevalence_low": "lower end of its 95 % interval",
-    "prevalence_high": "upper end",
-    "label_noise": "share of anomalies among unflagged segments, on which the detector trains; of audits only",
-    "label_noise_low": "lower end of its 95 % interval",
-    "label_noise_high": "upper end",
-    "ebi_worst": "EBI if all unresolved answers were errors, a fraction; only where over 2 % are unresolved",
-    "ebi_best": "EBI if none of them were",
-    "answered": "segments with a label from people behind the counts",
-    "unresolved": "segments asked and left without a label: unsure, skipped, in conflict; of audits also not answered",
-    "unscored": "segments or poses left out for want of a score",
-    "blocks": "one-minute blocks behind the interval",
+    "camera": phrase("the camera's name"),
+    "data": phrase("real or simulated"),
+    "scope": phrase(
+        "slice, all_slices (effort only), cumulative, last_28_days, deployed_version or earlier_series; "
+        "audit_last_28_days, and audit_stratum for each of its strata"
+    ),
+    "unit": phrase("segment or pose"),
+    "basis": phrase(
+        "ground_truth, judged (flagged and answered only), estimated (from warm-up) or audit (estimated from "
+        "audits and reviews); of an audit_stratum what is known of its answered segments: audited (drawn at "
+        "random) or judged; empty where nothing is counted"
+    ),
+    "slice": phrase("the slice's number; empty for sums of slices"),
+    "closed": phrase("1 closed, 0 open; empty for sums of slices"),
+    "series": phrase("detector and validation set that θ came from, or what a sum is of"),
+    "version": phrase("detector versions that scored the slice"),
+    "theta_low": phrase("smallest θ the slice ran with"),
+    "theta_high": phrase("largest θ the slice ran with"),
+    "segments": phrase("scored segments of the slice or stratum"),
+    "flagged": phrase("of them with a score at or above θ"),
+    "asked": phrase("of them asked of people"),
+    "would_ask": phrase("flagged segments that full active learning without a budget would have asked"),
+    "in_band": phrase("of them within AL-Light's band; all where there is no band"),
+    "asked_in_review": phrase("of them asked"),
+    "audited": phrase("segments asked at random besides"),
+    "saved": phrase("1 - asked_in_review / would_ask, a fraction"),
+    "minutes": phrase("minutes of looking behind the answers about the slice"),
+    "ebi_gain_per_hour": phrase("EBI above that of the first version and θ, per hour looked before, a fraction"),
+    "tp": phrase("anomalous and flagged"),
+    "fp": phrase("normal and flagged"),
+    "tn": phrase("normal and not flagged; empty where not known"),
+    "fn": phrase("anomalous and not flagged; empty where not known"),
+    "fpr": phrase("fp / (fp + tn), a fraction 0 to 1"),
+    "fpr_low": phrase("lower end of its 95 % interval, a fraction"),
+    "fpr_high": phrase("upper end"),
+    "fnr": phrase("fn / (fn + tp), a fraction 0 to 1"),
+    "fnr_low": phrase("lower end of its 95 % interval, a fraction"),
+    "fnr_high": phrase("upper end"),
+    "ebi": phrase("Error Balance Index, a fraction 0 to 1"),
+    "ebi_low": phrase("lower end of its 95 % interval, a fraction"),
+    "ebi_high": phrase("upper end"),
+    "prevalence": phrase("share of anomalies among all scored segments, a fraction; of audits only"),
+    "prevalence_low": phrase("lower end of its 95 % interval"),
+    "prevalence_high": phrase("upper end"),
+    "label_noise": phrase("share of anomalies among unflagged segments, on which the detector trains; of audits only"),
+    "label_noise_low": phrase("lower end of its 95 % interval"),
+    "label_noise_high": phrase("upper end"),
+    "ebi_worst": phrase("EBI if all unresolved answers were errors, a fraction; only where over 2 % are unresolved"),
+    "ebi_best": phrase("EBI if none of them were"),
+    "answered": phrase("segments with a label from people behind the counts"),
+    "unresolved": phrase(
+        "segments asked and left without a label: unsure, skipped, in conflict; of audits also not answered"
+    ),
+    "unscored": phrase("segments or poses left out for want of a score"),
+    "blocks": phrase("one-minute blocks behind the interval"),
 }
 """Column → what it says. Tells the reader of the page, too."""
 

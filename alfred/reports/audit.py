@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from alfred.core.audit import AuditRates, RateEstimate, Stratum, audit_rates
+from alfred.core.phrases import Phrase, counted, phrase, together
 from alfred.core.rates import Counts
 from alfred.reports.figures import Rate
 
@@ -22,11 +23,11 @@ ALERT, UNASKED, NEAR, MIDDLE, FAR = range(5)
 ALIKE = 1.3
 
 WORDS = {
-    ALERT: "flagged, above AL-Light's band",
-    UNASKED: "flagged, not asked for want of budget",
-    NEAR: "not flagged, nearest below θ",
-    MIDDLE: "not flagged, further below θ",
-    FAR: "not flagged, far below θ",
+    ALERT: phrase("flagged, above AL-Light's band"),
+    UNASKED: phrase("flagged, not asked for want of budget"),
+    NEAR: phrase("not flagged, nearest below θ"),
+    MIDDLE: phrase("not flagged, further below θ"),
+    FAR: phrase("not flagged, far below θ"),
 }
 FLAGGED = (ALERT, UNASKED)
 
@@ -139,13 +140,13 @@ def build(slices: Sequence[AuditedSlice], days: int, *, has_validation_set: bool
     if not total.population:
         return _nothing(slices, days, has_validation_set)
     rates = _rates(slices)
-    fnr, balance = _rate(rates.fnr, "n/a: no anomaly"), _rate(rates.ebi, "n/a: one class is missing")
+    fnr, balance = _rate(rates.fnr, phrase("n/a: no anomaly")), _rate(rates.ebi, phrase("n/a: one class is missing"))
     if rates.uninformative:
         low = rates.fnr.low if rates.fnr else None
-        fnr = Rate(None, low, rates.at_most, f"unknown: at most {100 * (rates.at_most or 0.0):.1f} %")
+        fnr = Rate(None, low, rates.at_most, phrase("unknown: at most {most:.1f} %", most=100 * (rates.at_most or 0.0)))
         balance = _rate_between(rates.ebi)
-    fpr = _rate(rates.fpr, "n/a: no normal segment")
-    prevalence, noise = _rate(rates.prevalence, "n/a"), _rate(rates.label_noise, "n/a: all was flagged")
+    fpr = _rate(rates.fpr, phrase("n/a: no normal segment"))
+    prevalence, noise = _rate(rates.prevalence, "n/a"), _rate(rates.label_noise, phrase("n/a: all was flagged"))
     said = _sentence(rates, fnr, fpr, _basis(lines, len(slices)))
     return AuditReport(
         days, [row.ordinal for row in slices], lines, rates.counts, fnr, fpr, balance, prevalence, noise, said
@@ -156,11 +157,12 @@ def _lines(slices: Sequence[AuditedSlice]) -> list[StratumLine]:
     """What people were asked about anyway first, then the strata of the draw; none that holds nothing."""
     lines = []
     for flagged in (True, False):
-        state = "flagged" if flagged else "not flagged"
         asked = sum((row.asked.get(flagged, Part()) for row in slices), Part())
         own = sum((row.volunteered.get(flagged, Part()) for row in slices), Part())
-        lines.append(StratumLine(f"{state}, asked", flagged, False, asked))
-        lines.append(StratumLine(f"{state}, judged unasked", flagged, False, own))
+        words = phrase("flagged, asked") if flagged else phrase("not flagged, asked")
+        lines.append(StratumLine(words, flagged, False, asked))
+        words = phrase("flagged, judged unasked") if flagged else phrase("not flagged, judged unasked")
+        lines.append(StratumLine(words, flagged, False, own))
     for kind, words in WORDS.items():
         lines.append(StratumLine(words, kind in FLAGGED, True, pooled(slices, kind)))
     return [line for line in lines if line.part.population]
@@ -221,28 +223,37 @@ def _rate(estimate: RateEstimate | None, reason: str) -> Rate:
 def _rate_between(estimate: RateEstimate | None) -> Rate:
     """Where FNR is unknown, EBI is known to lie between two ends, and no value stands for it."""
     if estimate is None:
-        return Rate(None, None, None, "unknown")
-    return Rate(None, estimate.low, estimate.high, f"unknown: {100 * estimate.low:.1f} to {100 * estimate.high:.1f}")
+        return Rate(None, None, None, phrase("unknown"))
+    reason = phrase("unknown: {low:.1f} to {high:.1f}", low=100 * estimate.low, high=100 * estimate.high)
+    return Rate(None, estimate.low, estimate.high, reason)
 
 
-def _basis(lines: Sequence[StratumLine], slices: int) -> str:
+def _basis(lines: Sequence[StratumLine], slices: int) -> Phrase:
     """What the figures rest on."""
     audited, judged = (sum(line.part.judged for line in lines if line.sampled is drawn) for drawn in (True, False))
-    return (
-        f"Estimated from {audited} audited and {judged} otherwise judged segments of "
-        f"{slices} slice{'' if slices == 1 else 's'}"
+    return counted(
+        "Estimated from {audited} audited and {judged} otherwise judged segments of {n} slice",
+        "Estimated from {audited} audited and {judged} otherwise judged segments of {n} slices",
+        slices,
+        audited=audited,
+        judged=judged,
     )
 
 
-def _sentence(rates: AuditRates, fnr: Rate, fpr: Rate, basis: str) -> str:
+def _sentence(rates: AuditRates, fnr: Rate, fpr: Rate, basis: Phrase) -> Phrase:
     if rates.uninformative:
-        return f"{rates.sentence} {basis}."
+        return together([rates.sentence, phrase("{basis}.", basis=basis)])
     if rates.fnr is None:
-        return f"{basis}: all of them are normal, and no other can be an anomaly."
-    said = f"{basis}: {_percent(fnr)} of anomalies were missed"
+        return phrase("{basis}: all of them are normal, and no other can be an anomaly.", basis=basis)
+    said = phrase("{basis}: {fnr} of anomalies were missed.", basis=basis, fnr=_percent(fnr))
     if fpr.value is not None:
-        said += f", {_percent(fpr)} of normal segments were flagged"
-    return " ".join([f"{said}.", *(x.sentence for x in (rates.tp, rates.fn) if x.sentence)])
+        said = phrase(
+            "{basis}: {fnr} of anomalies were missed, {fpr} of normal segments were flagged.",
+            basis=basis,
+            fnr=_percent(fnr),
+            fpr=_percent(fpr),
+        )
+    return together([said, *(x.sentence for x in (rates.tp, rates.fn) if x.sentence)])
 
 
 def _percent(rate: Rate) -> str:
@@ -254,15 +265,18 @@ def _percent(rate: Rate) -> str:
 def _nothing(slices: Sequence[AuditedSlice], days: int, has_validation_set: bool) -> AuditReport:
     none = Rate(None, None, None, "n/a")
     if not has_validation_set:
-        why = (
+        why = phrase(
             "No audit yet: the camera has no complete validation set. From then on every slice that closes is audited."
         )
     elif slices:
-        why = f"Nothing to audit: in the slices that closed in the last {days} days no segment was scored."
+        why = phrase(
+            "Nothing to audit: in the slices that closed in the last {days} days no segment was scored.", days=days
+        )
     else:
-        why = (
-            f"No audit yet: in the last {days} days no slice closed that ran with a θ of the present validation set. "
-            "A slice is audited when it closes."
+        why = phrase(
+            "No audit yet: in the last {days} days no slice closed that ran with a θ of the present validation set. "
+            "A slice is audited when it closes.",
+            days=days,
         )
     ordinals = [row.ordinal for row in slices]
     return AuditReport(days, ordinals, [], Counts(), none, none, none, none, none, "", why)

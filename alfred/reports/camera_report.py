@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from alfred.core.phrases import phrase
 from alfred.reports.audit import AuditReport
 from alfred.reports.chart import Chart, chart_of
 from alfred.reports.effort import Asked, Ledger, ledger
@@ -139,11 +140,18 @@ def _present(slices: list[SliceFigures], deployed: str, seed: int) -> list[Serie
     recent = [row for row in rows if row.recent]
     alone = [row for row in rows if any(part.deployed for part in row.counts)]
     return [
-        Series("cumulative", "since the present validation set", _ordinals(rows), pooled(_parts(rows), seed)),
-        Series("last_28_days", f"last {RECENT_DAYS} days", _ordinals(recent), pooled(_parts(recent), seed)),
+        Series("cumulative", phrase("since the present validation set"), _ordinals(rows), pooled(_parts(rows), seed)),
+        Series(
+            "last_28_days",
+            phrase("last {days} days", days=RECENT_DAYS),
+            _ordinals(recent),
+            pooled(_parts(recent), seed),
+        ),
         Series(
             "deployed_version",
-            f"deployed version alone{f' ({deployed})' if deployed else ''}",
+            phrase("deployed version alone ({version})", version=deployed)
+            if deployed
+            else phrase("deployed version alone"),
             _ordinals(alone),
             pooled((part for part in _parts(alone) if part.deployed), seed),
         ),

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from alfred.core.intervals import Interval, rate_intervals
+from alfred.core.phrases import phrase
 from alfred.core.rates import Counts
 
 Rows = list[list[float]]
 """One row a block: tp, fp, tn, fn."""
 
 BASIS_WORDS = {
-    "ground_truth": "ground truth of the imported files",
-    "judged": "judged: flagged segments that people answered",
-    "estimated": "estimated: warm-up answers weighted by 1/π",
+    "ground_truth": phrase("ground truth of the imported files"),
+    "judged": phrase("judged: flagged segments that people answered"),
+    "estimated": phrase("estimated: warm-up answers weighted by 1/π"),
 }
-UNIT_WORDS = {"segment": "segments", "pose": "poses"}
+UNIT_WORDS = {"segment": phrase("segments"), "pose": phrase("poses")}
 RESAMPLES = 2000
 UNRESOLVED_SHOWN = 0.02
 """Above this share of unresolved answers EBI is given with its best and its worst case."""
@@ -102,7 +103,7 @@ def _line(parts: list[BasisCounts], seed: int, resamples: int) -> Line:
     blocks = np.asarray([block for part in parts for block in part.blocks], np.float64).reshape(-1, 4)
     counts = Counts(*(float(v) for v in blocks.sum(axis=0)))
     if first.partial:
-        fpr = fnr = ebi = Rate(None, None, None, "unflagged segments were not judged")
+        fpr = fnr = ebi = Rate(None, None, None, phrase("unflagged segments were not judged"))
     elif resamples == 0:
         fpr, fnr, ebi = (Rate(rate, None, None, "") for rate in (counts.fpr, counts.fnr, counts.ebi))
     else:
@@ -123,7 +124,7 @@ def _line(parts: list[BasisCounts], seed: int, resamples: int) -> Line:
 
 def _rate(value: float | None, interval: Interval | None, reason: str | None) -> Rate:
     if value is None:
-        return Rate(None, None, None, "one class is missing")
+        return Rate(None, None, None, phrase("one class is missing"))
     if interval is None:
         return Rate(value, None, None, reason or "")
     return Rate(value, interval.low, interval.high, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alfred.core.phrases import phrase
 from alfred.reports.figures import BasisCounts
 
 
@@ -47,7 +48,7 @@ class SliceFigures:
         """θ for people: one value, or the range of those that were in force."""
         if len(self.thetas) < 2:
             return f"{self.thetas[0]:.3f}" if self.thetas else "n/a"
-        return f"{self.thetas[0]:.3f} to {self.thetas[-1]:.3f}"
+        return phrase("{low:.3f} to {high:.3f}", low=self.thetas[0], high=self.thetas[-1])
 
     @property
     def share(self) -> float | None:

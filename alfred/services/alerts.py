@@ -11,6 +11,7 @@ import numpy as np
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from alfred.models import Acknowledged, Camera, Candidate, Event, Lane, Segment, SegmentScore, User, Verdict
 from alfred.models.people import cameras_of
@@ -141,5 +142,6 @@ def judge(user: User, segment_id: int) -> Event:
             lease.take_ahead(event, user, chosen=True)
     except IntegrityError:
         # The same words for both: what is in a sample must not be told from what somebody looks at.
-        raise AlreadyJudged("Somebody is looking at this alert, or will be asked about it in its turn.") from None
+        said = _("Somebody is looking at this alert, or will be asked about it in its turn.")
+        raise AlreadyJudged(said) from None
     return event

@@ -8,6 +8,8 @@ from datetime import timedelta
 
 from django.db.models import Exists, Max, Min, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from alfred.core.methodologies import Label
 from alfred.models import Answer, Camera, Deployment, Evaluation, Event, Round, Segment, Slice, Verdict
@@ -59,16 +61,19 @@ def _below_chance(present: Deployment | None) -> Notice | None:
     said = [
         words
         for words, is_so in (
-            (f"AUC-ROC is {auc or 0:.2f}", auc is not None and auc < 0.5),
-            (f"the equal error rate is {eer or 0:.2f}", eer is not None and eer > 0.5),
+            (_("AUC-ROC is %(value).2f") % {"value": auc or 0}, auc is not None and auc < 0.5),
+            (_("the equal error rate is %(value).2f") % {"value": eer or 0}, eer is not None and eer > 0.5),
         )
         if is_so
     ]
     if not said:
         return None
     return Notice(
-        f"On this camera the scores rank anomalies below normal segments: {' and '.join(said)}. People are asked and"
-        " rounds can run all the same, but θ separates little here: another detector may suit this view better.",
+        _(
+            "On this camera the scores rank anomalies below normal segments: %(why)s. People are asked and"
+            " rounds can run all the same, but θ separates little here: another detector may suit this view better."
+        )
+        % {"why": _(" and ").join(said)},
         serious=True,
     )
 
@@ -79,12 +84,20 @@ def _never_complete(warm_up: WarmUp | None) -> Notice | None:
     left = warm_up.days_left
     if left is not None and left < warm_up.days:
         return None
-    counts = f"{warm_up.normals} normals and {warm_up.anomalies} anomalies of {warm_up.needed} each"
-    pace = "" if left is None else f" At this pace it takes {left:.0f} more days."
-    return Notice(
-        f"Warm-up has run for {warm_up.days:.0f} days and has {counts}.{pace} Import labelled clips of this view, such"
-        " as staged falls, or lower what makes the validation set complete (Policies)."
-    )
+    counts = {"normals": warm_up.normals, "anomalies": warm_up.anomalies, "needed": warm_up.needed}
+    said = [
+        _(
+            "Warm-up has run for %(days).0f days and has %(normals)d normals and %(anomalies)d anomalies of"
+            " %(needed)d each."
+        )
+        % (counts | {"days": warm_up.days}),
+        "" if left is None else _("At this pace it takes %(days).0f more days.") % {"days": left},
+        _(
+            "Import labelled clips of this view, such as staged falls, or lower what makes the validation set complete"
+            " (Policies)."
+        ),
+    ]
+    return Notice(" ".join(filter(None, said)))
 
 
 def _no_anomalies(camera: Camera, warm_up: WarmUp | None) -> Notice | None:
@@ -97,15 +110,16 @@ def _no_anomalies(camera: Camera, warm_up: WarmUp | None) -> Notice | None:
     answered = after.values("event").distinct().count()
     if not answered:
         return None
-    begins = (
-        f"Nobody has found an anomaly for {(timezone.now() - since).days} days ({answered} event"
-        f"{'' if answered == 1 else 's'} answered since)."
-    )
+    begins = ngettext(
+        "Nobody has found an anomaly for %(days)d days (%(n)d event answered since).",
+        "Nobody has found an anomaly for %(days)d days (%(n)d events answered since).",
+        answered,
+    ) % {"days": (timezone.now() - since).days, "n": answered}
     if warm_up is not None and warm_up.anew is None:
-        return Notice(
-            f"{begins} θ keeps to the alert budget, and FNR and EBI stay n/a. Rounds still learn from false alarms."
-        )
-    return Notice(f"{begins} What the camera misses can't be read from its alerts: see the audit in its report.")
+        tail = _("θ keeps to the alert budget, and FNR and EBI stay n/a. Rounds still learn from false alarms.")
+    else:
+        tail = _("What the camera misses can't be read from its alerts: see the audit in its report.")
+    return Notice(f"{begins} {tail}")
 
 
 def _nothing_usable(camera: Camera) -> Notice | None:
@@ -120,11 +134,16 @@ def _nothing_usable(camera: Camera) -> Notice | None:
         return None
     disputed = sum({Answer.NORMAL, Answer.ANOMALY} <= said[s] for s in unresolved)
     why = (
-        f"people contradict each other on {disputed} of them" if disputed * 2 > len(unresolved) else "most are 'unsure'"
+        _("people contradict each other on %(n)d of them") % {"n": disputed}
+        if disputed * 2 > len(unresolved)
+        else _("most are 'unsure'")
     )
     return Notice(
-        f"Of the last {len(said)} segments answered, {len(unresolved)} have no usable answer: {why}. They neither train"
-        " nor count. Look at some together, and agree on what is normal here."
+        _(
+            "Of the last %(all)d segments answered, %(n)d have no usable answer: %(why)s. They neither train"
+            " nor count. Look at some together, and agree on what is normal here."
+        )
+        % {"all": len(said), "n": len(unresolved), "why": why}
     )
 
 
@@ -135,19 +154,21 @@ def _nobody(camera: Camera) -> Notice | None:
     empty = sorted(ordinal for ordinal, seen in last if not seen)
     if not empty:
         return None
-    listed = ", ".join(map(str, empty[:-1])) + f" and {empty[-1]}" if len(empty) > 1 else str(empty[0])
-    tail = " Does the camera still see where people walk?" if not any(seen for _, seen in last[:2]) else ""
-    return Notice(
-        f"Nobody was seen in slice{'s' if len(empty) > 1 else ''} {listed}: nothing to ask, count or train on.{tail}"
-    )
+    listed = ", ".join(map(str, empty[:-1])) + _(" and ") + str(empty[-1]) if len(empty) > 1 else str(empty[0])
+    begins = ngettext(
+        "Nobody was seen in slice %(listed)s: nothing to ask, count or train on.",
+        "Nobody was seen in slices %(listed)s: nothing to ask, count or train on.",
+        len(empty),
+    ) % {"listed": listed}
+    tail = "" if any(seen for _ordinal, seen in last[:2]) else " " + _("Does the camera still see where people walk?")
+    return Notice(begins + tail)
 
 
 def _round_failed(camera: Camera, newest: Round | None) -> Notice | None:
     if newest is None or newest.state != Round.State.FAILED:
         return None
     by_policy = camera.round_policy != Camera.RoundPolicy.BY_HAND
-    again = " The policy starts none on this slice again; launch one by hand, or wait for the next slice."
-    return Notice(
-        f"Round {newest.ordinal} on slice {newest.slice.ordinal} failed: {newest.message.rstrip('.') or 'no reason'}."
-        f" What was in force stays.{again if by_policy else ''}"
-    )
+    why = {"round": newest.ordinal, "slice": newest.slice.ordinal, "why": newest.message.rstrip(".") or _("no reason")}
+    said = _("Round %(round)d on slice %(slice)d failed: %(why)s. What was in force stays.") % why
+    again = _("The policy starts none on this slice again; launch one by hand, or wait for the next slice.")
+    return Notice(f"{said} {again}" if by_policy else said)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Max, QuerySet
+from django.utils.translation import gettext as _
 
 from alfred.models import Answer, Correction, Event, Lane, User, Verdict
 from alfred.models.people import cameras_of
@@ -22,11 +23,11 @@ def ask(user: User, event_id: UUID, answer: Answer, comment: str = "") -> Correc
     event = rows.select_related("camera").get(pk=event_id)
     own = Verdict.objects.filter(event=event, user=user, superseded_by__isnull=True).exclude(answer=Answer.UNDO)
     if not own.exists():
-        raise CantCorrect("You have no answer on this event that could be corrected.")
+        raise CantCorrect(_("You have no answer on this event that could be corrected."))
     if set(own.values_list("answer", flat=True)) == {answer}:
-        raise CantCorrect(f"Your answer is {answer} already.")
+        raise CantCorrect(_("Your answer is %(answer)s already.") % {"answer": answer.label})
     if pending(event).filter(user=user).exists():
-        raise CantCorrect("A supervisor has your correction already and will rule on it.")
+        raise CantCorrect(_("A supervisor has your correction already and will rule on it."))
     made = Correction.objects.create(event=event, user=user, answer=answer, comment=comment)
     if event.lane != Lane.KNOWN and event.state != Event.State.DISPUTED:
         event.state = Event.State.DISPUTED
@@ -37,7 +38,8 @@ def ask(user: User, event_id: UUID, answer: Answer, comment: str = "") -> Correc
 def pending_of(event: Event) -> list[tuple[str, str, str]]:
     """(who, what, comment) of each correction asked for and not ruled on, in the order they came."""
     rows = pending(event).select_related("user").order_by("id")
-    return [(row.user.username, f"asks to change it to {row.get_answer_display()}", row.comment) for row in rows]
+    asks = _("asks to change it to %(answer)s")
+    return [(row.user.username, asks % {"answer": row.get_answer_display()}, row.comment) for row in rows]
 
 
 def pending(event: Event) -> QuerySet[Correction]:

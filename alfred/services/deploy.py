@@ -7,7 +7,9 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from alfred.core.phrases import phrase
 from alfred.detectors import registry
 from alfred.models import Camera, Deployment, DetectorVersion, Evaluation, Replay, Round, Threshold, User, audit
 from alfred.models.detectors import in_force
@@ -33,11 +35,11 @@ def deploy_source(camera_id: int, fps: float) -> Deployment:
     threshold = Threshold.objects.create(
         camera=camera, version=version, policy=Threshold.Policy.SOURCE, value=float(card["theta"]), details={}
     )
-    return append(camera, version, threshold, "source version, source threshold", None)
+    return append(camera, version, threshold, phrase("source version, source threshold"), None)
 
 
 def _source_version(detector: str, path: Path, card: dict[str, object]) -> DetectorVersion:
-    version, _ = DetectorVersion.objects.get_or_create(
+    version, _made = DetectorVersion.objects.get_or_create(
         sha256=digest_of(path),
         camera=None,
         defaults={"detector": detector, "label": str(card["version"]), "source": path.name, "card": card},
@@ -75,19 +77,19 @@ def promote(round_id: int, by: User | None, reason: str = "") -> Deployment:
     camera = Camera.objects.select_for_update().get(pk=camera_id)
     row = Round.objects.select_for_update().get(pk=round_id)
     if row.state != Round.State.CANDIDATE:
-        raise Refused("This round has no candidate to promote.")
+        raise Refused(_("This round has no candidate to promote."))
     now = in_force(camera.pk)
     if now is not None and now.pk != row.base_id and not reason:
-        raise Refused("Another deployment was made since this round began: give a reason to promote its candidate.")
+        raise Refused(_("Another deployment was made since this round began: give a reason to promote its candidate."))
     if not reason and not all(check["holds"] for check in checks_of(row)):
-        raise Refused("Not all checks of this candidate hold: give a reason to promote it all the same.")
+        raise Refused(_("Not all checks of this candidate hold: give a reason to promote it all the same."))
     return _put_in_force(camera, row, f"round {row.ordinal} promoted. {reason}".strip(), by)
 
 
 def _put_in_force(camera: Camera, row: Round, why: str, by: User | None) -> Deployment:
     """The candidate with its own θ; the caller holds the locks and has checked that there is one."""
     if row.version is None or row.threshold is None:
-        raise Refused("This round has no candidate to promote.")
+        raise Refused(_("This round has no candidate to promote."))
     row.state, row.ended_at = Round.State.PROMOTED, timezone.now()
     row.save(update_fields=["state", "ended_at", "message"])
     return append(camera, row.version, row.threshold, why, by)
@@ -150,7 +152,7 @@ def reject(round_id: int, by: User | None, reason: str) -> None:
     """Turn a candidate down; what is in force stays."""
     row = Round.objects.select_for_update().select_related("camera").get(pk=round_id)
     if row.state != Round.State.CANDIDATE:
-        raise Refused("This round has no candidate to reject.")
+        raise Refused(_("This round has no candidate to reject."))
     row.state, row.ended_at, row.message = Round.State.REJECTED, timezone.now(), reason
     row.save(update_fields=["state", "ended_at", "message"])
     audit.record("reject", camera=row.camera, by=by, round=row.pk, reason=reason)
@@ -165,6 +167,6 @@ def roll_back(camera_id: int, deployment_id: int, by: User | None, reason: str) 
     if now is not None and (
         now.pk == older.pk or (now.version_id, now.threshold_id) == (older.version_id, older.threshold_id)
     ):
-        raise Refused("This version and threshold are in force already.")
+        raise Refused(_("This version and threshold are in force already."))
     why = f"rolled back to {older.version.label} (deployment {older.ordinal}). {reason}".strip()
     return append(camera, older.version, older.threshold, why, by, restores=older)

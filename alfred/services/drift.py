@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alfred.core import drift as core
+from alfred.core.phrases import Phrase, listed, phrase
 from alfred.models import Camera, Drift, Segment, Slice, ValidationSet
 from alfred.services import build_validation, drift_reference
 
@@ -29,13 +30,14 @@ NEWEST = 60
 """How many measured slices back the present drift is looked for."""
 
 WORDS = {
-    "score": "scores",
-    "height": "people's height",
-    "x": "place, sideways",
-    "y": "place, up and down",
-    "confidence": "confidence of the poses",
+    "score": phrase("scores"),
+    "height": phrase("people's height"),
+    "x": phrase("place, sideways"),
+    "y": phrase("place, up and down"),
+    "confidence": phrase("confidence of the poses"),
 }
 """What is measured, for people."""
+_PLACE = phrase("place")
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,15 @@ def newest(camera_id: int, most: int = NEWEST) -> list[tuple[int, dict[str, floa
     return list(rows.order_by("-slice__ordinal").values_list("slice__ordinal", "values")[:most])
 
 
-def sentence(found: core.Drift) -> str:
+def sentence(found: core.Drift) -> Phrase:
     """What stands, for people."""
-    names = list(dict.fromkeys(words.partition(",")[0] for name, words in WORDS.items() if name in found.quantities))
-    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    worst = max(found.quantities.values())
-    return (
-        f"Drift in {listed} against the validation period, on {found.days} slices in a row (PSI {worst:.2f})."
-        " Has the camera moved?"
+    names = list(dict.fromkeys(_PLACE if name in "xy" else WORDS[name] for name in WORDS if name in found.quantities))
+    return phrase(
+        "Drift in {what} against the validation period, on {days} slices in a row (PSI {worst:.2f})."
+        " Has the camera moved?",
+        what=listed(names),
+        days=found.days,
+        worst=max(found.quantities.values()),
     )
 
 

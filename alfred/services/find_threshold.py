@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alfred.core.eer import NoThreshold, eer_threshold
+from alfred.core.phrases import phrase
 from alfred.core.sampling import effective_sample_size
 from alfred.core.thresholds import budget_threshold
 from alfred.models import Camera, Threshold, ValidationMember
@@ -99,7 +100,7 @@ def _find(camera: Camera, data: Labelled, *, complete: bool) -> Found:
             }
             return Found(found.value, policy, counts | rates, "")
     if normals == 0:
-        return Found(None, Threshold.Policy.BUDGET, counts, "No confirmed normal segment yet.")
+        return Found(None, Threshold.Policy.BUDGET, counts, phrase("No confirmed normal segment yet."))
     normal = ~data.anomalous
     theta = budget_threshold(data.scores[normal], data.weights[normal], camera.alert_share)
     sentence = (

@@ -6,11 +6,14 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.utils.translation import gettext_lazy as _
 
 from alfred.models import Camera, GuideSeen, GuideVersion, User
 from alfred.models.people import cameras_of
 
-HELP = "What is normal here and what is not, with examples: times of day, people who belong, movements that look odd."
+HELP = _(
+    "What is normal here and what is not, with examples: times of day, people who belong, movements that look odd."
+)
 
 
 def present(camera: Camera) -> GuideVersion | None:

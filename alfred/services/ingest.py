@@ -8,11 +8,13 @@ from pathlib import Path
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from alfred.models import Camera, Job, Recording, User, audit
 from alfred.models.work import queue
 from alfred.pose.formats.inspect import BadFile, FileFacts, inspect_safely
 from alfred.services import slices
+from alfred.services.language import translated
 from alfred.services.storage import artifacts, digest_of
 
 SUFFIXES = frozenset({".avi", ".json", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mpeg", ".npz", ".ts", ".webm"})
@@ -95,7 +97,8 @@ def _taken(camera: Camera, digest: str) -> Recording | None:
 
 
 def _there_already(known: Recording, name: str) -> Ingested:
-    return Ingested(known, False, f"{name}: {known.quarantined or 'It is there already; nothing was added.'}")
+    said = translated(known.quarantined) or _("It is there already; nothing was added.")
+    return Ingested(known, False, f"{name}: {said}")
 
 
 def _store(
@@ -119,7 +122,7 @@ def _store(
         known = _taken(locked, digest)
         if known:  # the same bytes came in twice at the same moment
             return _there_already(known, name)
-        recording, _ = Recording.objects.update_or_create(
+        recording, _new = Recording.objects.update_or_create(
             camera=locked,
             sha256=digest,
             defaults={
@@ -140,7 +143,7 @@ def _store(
         )
         audit.record("ingest", camera=locked, by=by, recording=recording.pk, name=name)
         queue(locked.pk, Job.Kind.EXTRACT, recording.pk)
-    return Ingested(recording, True, f"{name}: added ({facts.words}).")
+    return Ingested(recording, True, _("%(name)s: added (%(what)s).") % {"name": name, "what": translated(facts.words)})
 
 
 def _refuse(camera: Camera, path: Path, name: str, digest: str, reason: str, by: User | None) -> Ingested:

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from alfred.core.phrases import phrase
 from alfred.models import Camera, Job, Recording, Round, work
 from alfred.services import slices
 
@@ -72,7 +73,7 @@ def fail(job: Job, reason: str, *, permanent: bool) -> None:
     if row is None:
         return
     if row.cancel_requested:
-        _end(row, Job.State.CANCELLED, "cancelled")
+        _end(row, Job.State.CANCELLED, phrase("cancelled"))
     elif permanent or row.attempts >= work.MAX_ATTEMPTS:
         _end(row, Job.State.FAILED, reason)
     else:
@@ -92,7 +93,7 @@ def postpone(job: Job, seconds: float) -> None:
         attempts=F("attempts") - 1,
         not_before=timezone.now() + timedelta(seconds=seconds),
         nudged_at=None,
-        stage="waiting for the camera's threshold",
+        stage=phrase("waiting for the camera's threshold"),
     )
     work.announce(job)
 
@@ -107,7 +108,7 @@ def _end(job: Job, state: Job.State, reason: str) -> None:
         )
     elif job.kind in ON_RECORDINGS:
         # Given up, whether by us or by a person: its slice must not wait for it.
-        words = "Work on it was cancelled." if state == Job.State.CANCELLED else reason
+        words = phrase("Work on it was cancelled.") if state == Job.State.CANCELLED else reason
         Recording.objects.filter(pk=job.subject).update(quarantined=words)
 
 
@@ -120,7 +121,7 @@ def cancel(job_id: int) -> None:
     job.cancel_requested = True
     job.save(update_fields=["cancel_requested"])
     if job.state == Job.State.QUEUED:
-        _end(job, Job.State.CANCELLED, "cancelled")
+        _end(job, Job.State.CANCELLED, phrase("cancelled"))
     work.announce(job)
 
 
@@ -162,7 +163,7 @@ def sweep() -> int:
     for job in Job.objects.filter(state=Job.State.RUNNING):
         if job.heartbeat_at is None or job.heartbeat_at < stale or _owner_is_dead(job.worker):
             log.warning("job %s (%s): its worker is gone, attempt %s", job.pk, job, job.attempts)
-            fail(job, "the worker stopped while working on this", permanent=False)
+            fail(job, phrase("the worker stopped while working on this"), permanent=False)
             recovered += 1
     _nudge_waiting(now)
     return recovered

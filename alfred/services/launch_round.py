@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from alfred.models import Camera, Job, Round, Slice, User, audit
 from alfred.models.detectors import in_force
@@ -18,9 +19,9 @@ def launch(camera_id: int, by: User | None) -> Round:
     camera = Camera.objects.select_for_update().get(pk=camera_id)
     base = in_force(camera_id)
     if base is None:
-        raise Refused("Nothing has been scored on this camera yet: add a recording first.")
+        raise Refused(_("Nothing has been scored on this camera yet: add a recording first."))
     if Round.objects.filter(camera=camera, state__in=Round.LIVE).exists():
-        raise Refused("A round is running, or its candidate waits for a decision: decide on it first.")
+        raise Refused(_("A round is running, or its candidate waits for a decision: decide on it first."))
     row = _closed_slice(camera)
     last = Round.objects.filter(camera=camera).order_by("ordinal").last()
     ordinal = last.ordinal + 1 if last else 1
@@ -35,7 +36,7 @@ def launch(camera_id: int, by: User | None) -> Round:
             by=by,
         )
     except IntegrityError:  # the constraint is what decides; two launches at once meet here
-        raise Refused("A round is running on this camera already.") from None
+        raise Refused(_("A round is running on this camera already.")) from None
     queue(camera.pk, Job.Kind.ROUND, made.pk)
     audit.record("launch round", camera=camera, by=by, round=made.pk, slice=row.ordinal)
     return made
@@ -45,7 +46,7 @@ def _closed_slice(camera: Camera) -> Slice:
     """The slice a round trains on; it and those before are closed now."""
     row = slices.to_train(camera)
     if row is None:
-        raise Refused("There is no slice with people in it that a round has not used yet: add recordings first.")
+        raise Refused(_("There is no slice with people in it that a round has not used yet: add recordings first."))
     try:
         for earlier in Slice.objects.filter(camera=camera, ordinal__lt=row.ordinal, closed_at=None).order_by("ordinal"):
             slices.close(earlier.pk)
@@ -59,6 +60,6 @@ def cancel_round(round_id: int, by: User | None) -> None:
     row = Round.objects.select_related("camera").get(pk=round_id)
     job = Job.objects.filter(kind=Job.Kind.ROUND, subject=row.pk).first()
     if job is None or row.state not in Round.RUNNING:
-        raise Refused("This round is not running any more.")
+        raise Refused(_("This round is not running any more."))
     cancel(job.pk)
     audit.record("cancel round", camera=row.camera, by=by, round=row.pk)

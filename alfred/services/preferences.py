@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from django.conf import settings
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
 from alfred.models import Preferences, User
 
 DEFAULTS = {
@@ -14,19 +18,20 @@ DEFAULTS = {
 """Action → key, as shipped. Arrow keys, Backspace (undo), 1 to 9 (kinds of anomaly) and ? (help) can't be moved."""
 
 WORDS = {
-    "normal": "normal", "anomaly": "anomaly", "unsure": "unsure", "skip": "skip: somebody else looks",
-    "undo": "undo the last answer", "play": "play or pause", "back": "one frame back", "forth": "one frame on",
-    "slower": "slower", "faster": "faster", "zoom": "zoom to the person, or the whole view",
-    "view": "change what lies under the poses", "trail": "show where people came from",
-    "from": "what I judge begins here", "until": "what I judge ends here", "comment": "write a comment",
-    "guide": "the camera's guide", "alike": "look-alikes of the last one, if it was normal",
+    "normal": _("normal"), "anomaly": _("anomaly"), "unsure": _("unsure"), "skip": _("skip: somebody else looks"),
+    "undo": _("undo the last answer"), "play": _("play or pause"), "back": _("one frame back"),
+    "forth": _("one frame on"), "slower": _("slower"), "faster": _("faster"),
+    "zoom": _("zoom to the person, or the whole view"), "view": _("change what lies under the poses"),
+    "trail": _("show where people came from"),
+    "from": _("what I judge begins here"), "until": _("what I judge ends here"), "comment": _("write a comment"),
+    "guide": _("the camera's guide"), "alike": _("look-alikes of the last one, if it was normal"),
 }  # fmt: skip
 
 KEYS = {
     **{letter: letter.upper() for letter in "abcdefghijklmnopqrstuvwxyz"},
-    "Space": "space", "Comma": ",", "Period": ".", "BracketLeft": "[", "BracketRight": "]", "Minus": "-", "Equal": "=",
-    "Slash": "/", "Semicolon": ";", "Enter": "Enter", "Insert": "Insert", "Home": "Home", "End": "End",
-    "PageUp": "Page up", "PageDown": "Page down",
+    "Space": _("space"), "Comma": ",", "Period": ".", "BracketLeft": "[", "BracketRight": "]", "Minus": "-",
+    "Equal": "=", "Slash": "/", "Semicolon": ";", "Enter": "Enter", "Insert": "Insert", "Home": "Home", "End": "End",
+    "PageUp": _("Page up"), "PageDown": _("Page down"),
     **{f"F{n}": f"F{n}" for n in (2, 4, 6, 7, 8, 9, 10)},
 }  # fmt: skip
 """Keys that an action may have, and how each is shown."""
@@ -58,5 +63,19 @@ def keep(user: User, keys: Mapping[str, str], *, single: bool) -> None:
     for action, key in mine.items():
         others = [other for other, taken in mine.items() if taken == key and other != action]
         if others:
-            raise KeyTaken(f"{KEYS[key]} is the key of two actions: {WORDS[action]}, and {WORDS[others[0]]}.")
+            said = gettext("%(key)s is the key of two actions: %(one)s, and %(other)s.")
+            raise KeyTaken(said % {"key": KEYS[key], "one": WORDS[action], "other": WORDS[others[0]]})
     Preferences.objects.update_or_create(user=user, defaults={"keys": mine, "single_keys": single})
+
+
+def language_of(user: User) -> str:
+    """The language this person chose for the pages; "" is what the browser asks for."""
+    row = Preferences.objects.filter(user=user).first()
+    return row.language if row else ""
+
+
+def speak(user: User, language: str) -> None:
+    """Keep the language of a person's pages. Raises ValueError for one that there is not."""
+    if language and language not in dict(settings.LANGUAGES):
+        raise ValueError(f"no such language: {language}")
+    Preferences.objects.update_or_create(user=user, defaults={"language": language})

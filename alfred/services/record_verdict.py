@@ -14,6 +14,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db import transaction
 from django.db.models import OuterRef
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from alfred.models import (
     Answer,
@@ -177,7 +178,7 @@ def _parts(event: Event, answer: Answer, details: Details) -> dict[int, Answer]:
         if said is not None and min(stop, end) - max(start, begin) >= min(LEAST_S, (stop - start) / 2):
             found[pk] = said
     if not found:
-        raise NothingLeft("Nothing is left to judge: every person is left out, or the trimmed range is too short.")
+        raise NothingLeft(_("Nothing is left to judge: every person is left out, or the trimmed range is too short."))
     return found
 
 
@@ -224,7 +225,7 @@ def undo(user: User) -> Event:
     """Take back one's newest answer of the last 30 minutes; its event comes back first, leased to this person."""
     verdict = last_own(user)
     if verdict is None:
-        raise NothingToUndo("There is nothing of yours from the last 30 minutes to undo.")
+        raise NothingToUndo(_("There is nothing of yours from the last 30 minutes to undo."))
     rows = Event.objects.select_related("camera", "recording", "clip")
     rows = rows.annotate(guide=guide.newest_of(OuterRef("camera")))
     event = rows.select_for_update(of=("self",)).get(pk=verdict.event_id)
@@ -271,9 +272,9 @@ def _refuse_unless_free(event: Event, user: User, segments: list[int], verdict: 
     said = Verdict.objects.filter(event=event, superseded_by__isnull=True).exclude(user=user)
     others = said.exclude(answer__in=(Answer.UNDO, Answer.SKIP))
     if others.filter(pk__gt=verdict.pk).exists():
-        raise NothingToUndo("Another person has answered this event since; a supervisor can correct it.")
+        raise NothingToUndo(_("Another person has answered this event since; a supervisor can correct it."))
     held = Lease.objects.filter(event=event, released_at=None, expires_at__gt=timezone.now()).exclude(user=user)
     if held.exists():
-        raise NothingToUndo("Another person is looking at this event now.")
+        raise NothingToUndo(_("Another person is looking at this event now."))
     if batches.used(segments, since=verdict.created_at) or build_validation.uses(segments):
-        raise NothingToUndo("A round has already used this answer; a supervisor can correct it.")
+        raise NothingToUndo(_("A round has already used this answer; a supervisor can correct it."))

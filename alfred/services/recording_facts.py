@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from django.db.models import Count, Q
+from django.utils.translation import gettext as _
 
 from alfred.models import Job, PoseExtraction, Recording, Rendition, Scoring, SegmentScore, Track
 from alfred.pose.formats.inspect import DEFAULT_FPS
@@ -74,7 +75,7 @@ def score_curve(recording: Recording) -> dict[str, Any] | None:
     length = max(recording.duration_s, *(end for _, end, _, _, _ in rows))
     step = max(1.0, length / CURVE_POINTS)
     highest = np.full(int(length / step) + 1, -np.inf)
-    for start, end, value, _, _ in rows:
+    for start, end, value, _flagged, _track in rows:
         part = slice(int(start / step), int(end / step) + 1)
         highest[part] = np.maximum(highest[part], value)
     return {
@@ -92,7 +93,8 @@ def frame_rate_words(recording: Recording) -> str:
     """The frame rate and, as far as the row tells, where it came from."""
     rate = f"{recording.fps:.4g} fps"
     if recording.origin == Recording.Origin.VIDEO:
-        return f"{rate}, from the video"
+        return _("%(rate)s, from the video") % {"rate": rate}
     if recording.fps == DEFAULT_FPS:
-        return f"taken as {rate}: what is assumed of a pose file when no frame rate is given with it"
-    return f"{rate}, given with the file"
+        words = _("taken as %(rate)s: what is assumed of a pose file when no frame rate is given with it")
+        return words % {"rate": rate}
+    return _("%(rate)s, given with the file") % {"rate": rate}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from alfred.models import Camera, User, ValidationSet, audit
 from alfred.services import build_validation
@@ -18,9 +19,9 @@ def reopen(camera_id: int, by: User | None, reason: str = "") -> ValidationSet:
     camera = Camera.objects.select_for_update().get(pk=camera_id)
     present = build_validation.frozen_set(camera_id)
     if present is None:
-        raise Refused("Warm-up is still running: there is no complete validation set to replace.")
+        raise Refused(_("Warm-up is still running: there is no complete validation set to replace."))
     if build_validation.made_anew(camera_id):
-        raise Refused("Warm-up is open again already.")
+        raise Refused(_("Warm-up is open again already."))
     made = ValidationSet.objects.create(camera=camera, number=present.number + 1)
     audit.record("reopen warm-up", camera=camera, by=by, set=made.number, replaces=present.number, reason=reason)
     return made
@@ -32,7 +33,7 @@ def call_off(camera_id: int, by: User | None) -> None:
     camera = Camera.objects.select_for_update().get(pk=camera_id)
     made = build_validation.made_anew(camera_id)
     if made is None:
-        raise Refused("Warm-up has not been opened again, so there is nothing to call off.")
+        raise Refused(_("Warm-up has not been opened again, so there is nothing to call off."))
     number = made.number
     made.delete()  # it has no members: they are stored when a set is frozen
     audit.record("call off warm-up", camera=camera, by=by, set=number)

@@ -10,30 +10,31 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from alfred.core.methodologies import Label
+from alfred.core.phrases import phrase
 from alfred.models import Job, Replay, ReplayChange, Round, Track
 
 PAGE = 50
 
 KINDS = {
-    "no-longer": "no longer flagged",
-    "newly": "newly flagged",
-    "lost": "anomalies lost",
-    "found": "anomalies found",
+    "no-longer": phrase("no longer flagged"),
+    "newly": phrase("newly flagged"),
+    "lost": phrase("anomalies lost"),
+    "found": phrase("anomalies found"),
 }
 """The lists of a replay, by the word in the address."""
 
 NOTHING = {
-    "no-longer": "Everything that was flagged on the day would be flagged again.",
-    "newly": "Nothing is flagged that was not flagged on the day.",
-    "lost": "No confirmed anomaly is lost.",
-    "found": "No confirmed anomaly is found that was not flagged on the day.",
+    "no-longer": phrase("Everything that was flagged on the day would be flagged again."),
+    "newly": phrase("Nothing is flagged that was not flagged on the day."),
+    "lost": phrase("No confirmed anomaly is lost."),
+    "found": phrase("No confirmed anomaly is found that was not flagged on the day."),
 }
 
 SAID = {
-    Label.NONE: "nothing yet",
-    Label.NORMAL: "normal",
-    Label.ANOMALY: "anomaly",
-    Label.UNRESOLVED: "unresolved",
+    Label.NONE: phrase("nothing yet"),
+    Label.NORMAL: phrase("normal"),
+    Label.ANOMALY: phrase("anomaly"),
+    Label.UNRESOLVED: phrase("unresolved"),
 }
 
 
@@ -79,16 +80,29 @@ def of_round(row: Round) -> dict[str, Any]:
 def sentence(figures: dict[str, Any]) -> str:
     """What a replay found, in words."""
     slices = figures["slices"]
-    over = f"slice {slices[0]}" if len(slices) == 1 else f"slices {slices[0]} to {slices[-1]}" if slices else "no slice"
-    fewer, more = sum(figures["no_longer"].values()), sum(figures["newly"].values())
-    changed = f"{fewer} would no longer be flagged and {more} newly would"
+    if not slices:
+        over = phrase("no slice")
+    elif len(slices) == 1:
+        over = phrase("slice {ordinal}", ordinal=slices[0])
+    else:
+        over = phrase("slices {first} to {last}", first=slices[0], last=slices[-1])
     known = figures["confirmed"]
-    anomalies = (
-        f"of {known} confirmed anomalies {figures['lost']} would be lost and {figures['found']} found"
-        if known
-        else "nobody has confirmed an anomaly there, so none could be lost"
+    anomalies = phrase("nobody has confirmed an anomaly there, so none could be lost")
+    if known:
+        anomalies = phrase(
+            "of {known} confirmed anomalies {lost} would be lost and {found} found",
+            known=known,
+            lost=figures["lost"],
+            found=figures["found"],
+        )
+    return phrase(
+        "Over {over} ({segments} segments) {fewer} would no longer be flagged and {more} newly would; {anomalies}.",
+        over=over,
+        segments=figures["segments"],
+        fewer=sum(figures["no_longer"].values()),
+        more=sum(figures["newly"].values()),
+        anomalies=anomalies,
     )
-    return f"Over {over} ({figures['segments']} segments) {changed}; {anomalies}."
 
 
 def replays_of(row: Round) -> list[Replay]:

@@ -11,6 +11,7 @@ import numpy as np
 from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
+from alfred.core.phrases import phrase
 from alfred.core.rates import Counts
 from alfred.models import (
     Camera,
@@ -219,9 +220,12 @@ def _series(used: list[Deployment]) -> str:
         (d.version.detector, d.threshold.validation_set.number if d.threshold.validation_set else None) for d in used
     }
     if len(names) != 1:
-        return "slices in which the validation set or the detector changed" if names else "nothing scored"
+        changed = phrase("slices in which the validation set or the detector changed")
+        return changed if names else phrase("nothing scored")
     detector, number = names.pop()
-    return f"{detector}, " + (f"validation set {number}" if number else "before a validation set (provisional θ)")
+    if number:
+        return phrase("{detector}, validation set {number}", detector=detector, number=number)
+    return phrase("{detector}, before a validation set (provisional θ)", detector=detector)
 
 
 def _rows(blocks: Blocks) -> Rows:

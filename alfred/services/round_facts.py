@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from django.utils.translation import gettext as _
 
 from alfred.core.methodologies import Methodology, Reason
 from alfred.models import Evaluation, Job, Round
@@ -74,20 +75,29 @@ def _notes(row: Round) -> list[str]:
     unresolved, unasked = counted[Reason.UNRESOLVED], counted[Reason.UNASKED]
     if unresolved:
         notes.append(
-            f"{unresolved} of the segments are unresolved: people were unsure, skipped them, or contradicted each "
-            "other. They train nothing until that is settled."
+            _(
+                "%(n)d of the segments are unresolved: people were unsure, skipped them, or contradicted each "
+                "other. They train nothing until that is settled."
+            )
+            % {"n": unresolved}
         )
     waits = counted[Reason.ONE_VOICE]
     if waits:
         notes.append(
-            f"{waits} false alarms wait for a second person: too many would have rested on one person's word. "
-            "Once confirmed they count for the next round."
+            _(
+                "%(n)d false alarms wait for a second person: too many would have rested on one person's word. "
+                "Once confirmed they count for the next round."
+            )
+            % {"n": waits}
         )
     judged = counted[Reason.CONFIRMED_FP] + counted[Reason.CONFIRMED_ANOMALY] + unresolved
     if row.version_id and Methodology(row.methodology).asks and not judged:
         notes.append(
-            f"Nobody has judged anything of this slice: {unasked} flagged segments were left out, and the round "
-            "learned from unflagged ones alone."
+            _(
+                "Nobody has judged anything of this slice: %(n)d flagged segments were left out, and the round "
+                "learned from unflagged ones alone."
+            )
+            % {"n": unasked}
         )
     return notes
 
@@ -98,7 +108,7 @@ def _steps(row: Round) -> list[tuple[str, str]]:
     at = order.index(row.state) if row.state in order else (len(order) if row.state in ("promoted", "rejected") else -1)
     return [
         (
-            Round.State(s).label,
+            str(Round.State(s).label),
             "done" if i < at or row.state in ("candidate", "promoted", "rejected") else "now" if i == at else "next",
         )
         for i, s in enumerate(order)
@@ -109,12 +119,18 @@ def _sentence(candidate: dict[str, Any] | None) -> str:
     """The comparison in one sentence."""
     difference = candidate.get("difference") if candidate else None
     if not difference or difference["estimate"] is None:
-        return "Too little data to compare the candidate with the deployed version on the validation set."
+        return _("Too little data to compare the candidate with the deployed version on the validation set.")
     points = difference["estimate"] * 100
     if difference["low"] is None:
-        return f"EBI differs by {points:+.1f} points; too few blocks for an interval, so nothing can be said of chance."
-    between = f"{points:+.1f} points (95 %: {difference['low'] * 100:+.1f} to {difference['high'] * 100:+.1f})"
-    tail = "Test-data uncertainty only; training varies with the seed."
-    if difference["verdict"] == "no difference":
-        return f"No difference: EBI {between} lies within chance. {tail}"
-    return f"The candidate is {difference['verdict']}: EBI {between}. {tail}"
+        return _(
+            "EBI differs by %(points)+.1f points; too few blocks for an interval, so nothing can be said of chance."
+        ) % {"points": points}
+    ends = {"points": points, "low": difference["low"] * 100, "high": difference["high"] * 100}
+    between = _("%(points)+.1f points (95 %%: %(low)+.1f to %(high)+.1f)") % ends
+    said = {
+        "no difference": _("No difference: EBI %(between)s lies within chance."),
+        "better": _("The candidate is better: EBI %(between)s."),
+        "worse": _("The candidate is worse: EBI %(between)s."),
+    }[difference["verdict"]] % {"between": between}
+    tail = _("Test-data uncertainty only; training varies with the seed.")
+    return f"{said} {tail}"

@@ -79,7 +79,7 @@ def _enter(context: JobContext, row: Round, state: Round.State, **changes: Any) 
         for name, value in changes.items():
             setattr(row, name, value)
         row.save(update_fields=["state", *changes])
-    context.report(0, 0, Round.State(state).label)
+    context.report(0, 0, str(Round.State(state).label))
 
 
 def _snapshot(context: JobContext, row: Round) -> None:

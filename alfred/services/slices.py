@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from django.db import DatabaseError, transaction
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from alfred.models import Camera, Event, Lane, Recording, Round, Segment, SegmentScore, Slice
 from alfred.services import draw_audit, drift
@@ -69,7 +70,10 @@ def refuse_closed(camera: Camera, ordinal: int | None) -> None:
     if ordinal is None:
         return
     if Slice.objects.filter(camera=camera, ordinal=ordinal, closed_at__isnull=False).exists():
-        raise ValueError(f"slice {ordinal} of {camera.name} is closed; use the next number")
+        raise ValueError(
+            _("slice %(slice)d of %(camera)s is closed; use the next number")
+            % {"slice": ordinal, "camera": camera.name}
+        )
 
 
 def in_work(row: Slice) -> int:
@@ -132,7 +136,8 @@ def close(slice_id: int) -> Slice:
     waiting = in_work(row)
     if waiting:
         raise NotDrainedError(
-            f"{waiting} recordings of slice {row.ordinal} are still being worked on; try again later."
+            _("%(n)d recordings of slice %(slice)d are still being worked on; try again later.")
+            % {"n": waiting, "slice": row.ordinal}
         )
     row.closed_at = timezone.now()
     row.save(update_fields=["closed_at"])

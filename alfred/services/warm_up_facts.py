@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import Min
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from alfred.core.sampling import effective_sample_size
 from alfred.models import Camera, ValidationMember, ValidationSet
@@ -66,15 +68,21 @@ class WarmUp:
     def estimate(self) -> str:
         """When it will be complete, in words."""
         if self.began is None:
-            return "Nothing has been asked yet: the next recording that is scored begins it."
+            return _("Nothing has been asked yet: the next recording that is scored begins it.")
         left = self.days_left
         if left is not None:
             n = max(1, round(left))
-            return f"At the pace so far it is complete in about {n} day{'' if n == 1 else 's'}."
-        missing = [
-            word for one, word in ((self.normal, "normal"), (self.anomalous, "anomaly")) if one.n <= one.imported
-        ]
-        return f"No {' and no '.join(missing)} confirmed yet: it can't be said when it will be complete."
+            return ngettext(
+                "At the pace so far it is complete in about %(n)d day.",
+                "At the pace so far it is complete in about %(n)d days.",
+                n,
+            ) % {"n": n}
+        lacks_normals, lacks_anomalies = (one.n <= one.imported for one in (self.normal, self.anomalous))
+        if lacks_normals and lacks_anomalies:
+            return _("No normal and no anomaly confirmed yet: it can't be said when it will be complete.")
+        if lacks_normals:
+            return _("No normal confirmed yet: it can't be said when it will be complete.")
+        return _("No anomaly confirmed yet: it can't be said when it will be complete.")
 
 
 def in_the_making(camera: Camera) -> WarmUp | None:

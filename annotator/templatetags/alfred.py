@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,9 +13,12 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
+from alfred.core.phrases import listed
 from alfred.models import Job, Round
 from alfred.reports.camera_report import Rate
+from alfred.services.language import translated as in_language
 from annotator.glossary import GLOSSARY
 
 register = template.Library()
@@ -23,12 +26,12 @@ register = template.Library()
 
 @register.filter
 def number(value: float | str | None, digits: int = 2) -> str:
-    return "n/a" if value is None or value == "" or not math.isfinite(float(value)) else f"{float(value):.{digits}f}"
+    return _("n/a") if value is None or value == "" or not math.isfinite(float(value)) else f"{float(value):.{digits}f}"
 
 
 @register.filter
 def percent(value: float | str | None) -> str:
-    return "n/a" if value is None or value == "" else f"{float(value) * 100:.1f} %"
+    return _("n/a") if value is None or value == "" else f"{float(value) * 100:.1f} %"
 
 
 @register.filter
@@ -56,9 +59,29 @@ def clock(seconds: float | None) -> str:
 
 
 @register.filter
+def translated(words: str) -> str:
+    """A sentence made below the web app, or stored with a row, in the language of the page."""
+    return in_language(words)
+
+
+@register.filter
 def plain(code: str) -> str:
     """A stored code word as people write it."""
-    return code.replace("_", " ")
+    return in_language(code.replace("_", " "))
+
+
+_STORED = (
+    gettext_noop("offline"), gettext_noop("continual"), gettext_noop("pseudo continual"),
+    gettext_noop("active learning"), gettext_noop("al light"), gettext_noop("too few"),
+)  # fmt: skip
+_NO_INTERVAL = gettext_noop("no interval")
+"""Stored code words: here, so that xgettext finds them."""
+
+
+@register.filter
+def enumerated(numbers: Sequence[int]) -> str:
+    """1, 2 and 3."""
+    return in_language(listed([str(n) for n in numbers]))
 
 
 @register.filter
@@ -71,30 +94,31 @@ def at(mapping: Mapping[str, Any], key: str) -> Any:
 def work(job: Job, origin: str = "") -> str:
     """What a job does. Of a pose file the poses are read, not extracted."""
     if job.kind == Job.Kind.EXTRACT and origin == "poses":
-        return "read poses"
-    return Job.Kind(job.kind).label
+        return _("read poses")
+    return str(Job.Kind(job.kind).label)
 
 
 _ROUND_STATES = {
-    Round.State.CANDIDATE: "A candidate is ready: promote or reject it",
-    Round.State.PROMOTED: "Promoted",
-    Round.State.REJECTED: "Rejected: what was in force stayed",
-    Round.State.FAILED: "Failed: what was in force stayed",
-    Round.State.CANCELLED: "Cancelled: what was in force stayed",
+    Round.State.CANDIDATE: gettext_lazy("A candidate is ready: promote or reject it"),
+    Round.State.PROMOTED: gettext_lazy("Promoted"),
+    Round.State.REJECTED: gettext_lazy("Rejected: what was in force stayed"),
+    Round.State.FAILED: gettext_lazy("Failed: what was in force stayed"),
+    Round.State.CANCELLED: gettext_lazy("Cancelled: what was in force stayed"),
 }
 
 
 @register.filter
 def round_state(row: Round) -> str:
     """Where a round stands, as a sentence."""
-    label = Round.State(row.state).label
-    return _ROUND_STATES.get(Round.State(row.state), label[:1].upper() + label[1:])
+    label = str(Round.State(row.state).label)
+    return str(_ROUND_STATES.get(Round.State(row.state), label[:1].upper() + label[1:]))
 
 
 @register.filter
 def step(words: str) -> str:
-    """A round's step; the last one is reached when its candidate is there."""
-    return "candidate ready" if words == Round.State.CANDIDATE.label else words
+    """A round's step, which a job stores in English; the last one is reached when its candidate is there."""
+    said = in_language(words)
+    return _("candidate ready") if said == str(Round.State.CANDIDATE.label) else said
 
 
 @register.simple_tag
@@ -116,11 +140,11 @@ def count(value: float) -> str:
 def rate(value: Rate, scale: int = 0) -> str:
     """A rate with its interval: 68.9 (64.2–73.0); EBI with scale 100, others in percent."""
     if value.value is None:
-        return "n/a"
+        return _("n/a")
     unit = "" if scale else " %"
     text = f"{value.value * 100:.1f}{unit}"
     if value.low is None or value.high is None:
-        return f"{text} ({value.reason})" if value.reason else text
+        return f"{text} ({in_language(value.reason)})" if value.reason else text
     return f"{text} ({value.low * 100:.1f}–{value.high * 100:.1f})"
 
 
@@ -128,11 +152,11 @@ def rate(value: Rate, scale: int = 0) -> str:
 def ebi(figures: dict[str, Any] | None) -> str:
     """EBI of an evaluation with its interval, or why there is none."""
     if not figures or figures.get("ebi") is None:
-        return "n/a"
+        return _("n/a")
     interval = figures["intervals"]["ebi"]
     value = f"{figures['ebi'] * 100:.1f}"
     if interval["low"] is None:
-        return f"{value} ({interval['reason'] or 'no interval'})"
+        return f"{value} ({in_language(interval['reason'] or _NO_INTERVAL)})"
     return f"{value} ({interval['low'] * 100:.1f}–{interval['high'] * 100:.1f})"
 
 
@@ -146,11 +170,12 @@ def whisker(figures: dict[str, Any] | None) -> SafeString:
     high = (interval["high"] if interval["high"] is not None else figures["ebi"]) * 100
     spots = {name: f"{v:.2f}" for name, v in (("value", value), ("low", low), ("high", high))}
     return format_html(
-        '<svg class="whisker" viewBox="0 0 100 12" role="img" aria-label="EBI {value} of 100">'
+        '<svg class="whisker" viewBox="0 0 100 12" role="img" aria-label="{label}">'
         '<rect x="0" y="3" width="100" height="6" class="ground"/>'
         '<rect x="0" y="3" width="{value}" height="6" class="bar-fill"/>'
         '<line x1="{low}" x2="{high}" y1="6" y2="6"/>'
         '<line x1="{low}" x2="{low}" y1="2" y2="10"/><line x1="{high}" x2="{high}" y1="2" y2="10"/></svg>',
+        label=_("EBI %(value)s of 100") % spots,
         **spots,
     )
 

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from alfred.models import Answer, Event
@@ -37,14 +38,17 @@ def rule(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = RulingForm(request.POST)
     if not form.is_valid():
         get_object_or_404(agreement.disputed(person(request)), pk=pk)
-        messages.error(request, "The ruling was not understood; nothing was changed.")
+        messages.error(request, _("The ruling was not understood; nothing was changed."))
         return redirect("adjudication")
     said = form.cleaned_data
+    ruled = Answer(said["answer"])
     try:
-        agreement.adjudicate(person(request), pk, Answer(said["answer"]), said["key"], said["comment"])
+        agreement.adjudicate(person(request), pk, ruled, said["key"], said["comment"])
     except Event.DoesNotExist:
         raise Http404 from None
-    messages.success(request, f"Ruled: {said['answer']}. It counts instead of the answers that differed.")
+    messages.success(
+        request, _("Ruled: %(answer)s. It counts instead of the answers that differed.") % {"answer": ruled.label}
+    )
     return redirect("adjudication")
 
 

@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from alfred.models import Camera, Recording, Role
@@ -62,7 +63,7 @@ def policies(request: HttpRequest, slug: str) -> HttpResponseBase:
     form = PoliciesForm(request.POST, instance=Camera.objects.get(pk=camera.pk))
     if form.is_valid():
         add_camera.change(camera, by=person(request), **form.cleaned_data)
-        messages.success(request, "Saved.")
+        messages.success(request, _("Saved."))
     else:
         messages.error(request, _refusal(form))
     return redirect("camera", slug)
@@ -74,7 +75,8 @@ def reopen_view(request: HttpRequest, slug: str) -> HttpResponseBase:
     form = ReasonForm(request.POST)
     try:
         made = reopen_warm_up.reopen(camera.pk, person(request), form.cleaned_data["reason"] if form.is_valid() else "")
-        messages.success(request, f"Warm-up is open again; version {made.number} of the validation set is being made.")
+        said = _("Warm-up is open again; version %(number)d of the validation set is being made.")
+        messages.success(request, said % {"number": made.number})
     except Refused as error:
         messages.error(request, str(error))
     return redirect("camera", slug)
@@ -85,7 +87,7 @@ def call_off_view(request: HttpRequest, slug: str) -> HttpResponseBase:
     camera = camera_for(request, slug, Role.SUPERVISOR)
     try:
         reopen_warm_up.call_off(camera.pk, person(request))
-        messages.success(request, "The new version was called off; the validation set in force stays.")
+        messages.success(request, _("The new version was called off; the validation set in force stays."))
     except Refused as error:
         messages.error(request, str(error))
     return redirect("camera", slug)
@@ -109,8 +111,11 @@ def upload(request: HttpRequest, slug: str) -> HttpResponseBase:
         if _rate_was_assumed(found, form.cleaned_data):
             messages.warning(
                 request,
-                f"{found.recording.name} came without a frame rate and is taken as {found.recording.fps:g} fps."
-                " If it was filmed at another rate, all its times are wrong.",
+                _(
+                    "%(name)s came without a frame rate and is taken as %(fps)g fps."
+                    " If it was filmed at another rate, all its times are wrong."
+                )
+                % {"name": found.recording.name, "fps": found.recording.fps},
             )
     return redirect("camera", slug)
 
@@ -125,7 +130,9 @@ def _take(request: HttpRequest, camera: Camera, file: UploadedFile[Any], wishes:
     """Put the upload under its own name in a folder of its own, and ingest it from there."""
     name = Path(file.name or "upload").name.lstrip(".-") or "upload"
     if (file.size or 0) > settings.MAX_UPLOAD_MB * 2**20:
-        raise ValueError(f"larger than {settings.MAX_UPLOAD_MB} MB; use `manage.py ingest` on the server.")
+        raise ValueError(
+            _("larger than %(most)d MB; use `manage.py ingest` on the server.") % {"most": settings.MAX_UPLOAD_MB}
+        )
     with TemporaryDirectory(dir=settings.FILE_UPLOAD_TEMP_DIR) as folder:
         path = Path(folder) / name.encode()[-200:].decode(errors="ignore")  # file systems count bytes
         with path.open("wb") as target:

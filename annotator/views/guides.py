@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from alfred.models import GuideVersion, Role
@@ -39,9 +40,8 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
         camera_for(request, slug, Role.SUPERVISOR)
         if form.is_valid():
             made = guide.write(camera, form.cleaned_data["text"], by=user)
-            messages.success(
-                request, f"Version {made.number} is in force. Everybody sees it once, at their next event."
-            )
+            said = _("Version %(number)d is in force. Everybody sees it once, at their next event.")
+            messages.success(request, said % {"number": made.number})
             return redirect("guide", slug)
     shown = {"camera": camera, "guide": present, "form": form if may_write else None, "help": guide.HELP}
     older = GuideVersion.objects.filter(camera=camera).select_related("by").order_by("-number")[1:20]

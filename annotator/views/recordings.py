@@ -7,6 +7,7 @@ import math
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from alfred.models import Job
@@ -78,7 +79,7 @@ def retry_job_view(request: HttpRequest, pk: int) -> HttpResponseBase:
     jobs.retry(job.pk)
     job.refresh_from_db()
     if job.is_live:
-        messages.success(request, "It is waiting for a worker again.")
+        messages.success(request, _("It is waiting for a worker again."))
     else:
-        messages.error(request, "This can't be tried again: its slice has closed, or it has been done since.")
+        messages.error(request, _("This can't be tried again: its slice has closed, or it has been done since."))
     return redirect("camera", job.camera.slug)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import translation
 
 from alfred.models import Role
 from alfred.reports.as_csv import COLUMNS, thetas_to_csv, to_csv
@@ -35,6 +36,8 @@ def csv_file(request: HttpRequest, slug: str) -> HttpResponse:
     """The figures, or with ?table=thresholds every θ the camera ran with."""
     camera = camera_for(request, slug, Role.SUPERVISOR)
     table, write = ("thresholds", thetas_to_csv) if request.GET.get("table") == "thresholds" else ("report", to_csv)
-    response = HttpResponse(write(camera_report(camera)), content_type="text/csv; charset=utf-8")
+    with translation.override("en"):  # a file for programs: the same whoever asks for it
+        text = write(camera_report(camera))
+    response = HttpResponse(text, content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="{camera.slug}-{table}.csv"'
     return response

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from alfred.models import Answer, Event, FalseAlarm
@@ -72,7 +73,7 @@ def verdict(request: HttpRequest, pk: UUID) -> HttpResponse:
     form = VerdictForm(request.POST)
     if not form.is_valid():
         event_for(request, pk)
-        return _refused("The answer was not understood: reload the page.", 400)
+        return _refused(_("The answer was not understood: reload the page."), 400)
     said = form.cleaned_data
     try:
         found = record_verdict.record(
@@ -151,7 +152,7 @@ def raw_clip(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     event, user = event_for(request, pk), person(request)
     reason = raw_view.reason_of(user, event.camera)
     if not reason:
-        return _refused("Say first why you need to see the people as they were filmed.", 403)
+        return _refused(_("Say first why you need to see the people as they were filmed."), 403)
     raw_view.note(user, event, reason)
     return _clip(request, event, raw=True)
 
@@ -160,7 +161,7 @@ def raw_clip(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 def ask_raw(request: HttpRequest, pk: UUID) -> HttpResponse:
     event, form = event_for(request, pk), RawReasonForm(request.POST)
     if not form.is_valid():
-        return _refused("A reason of at least five letters is needed.", 422)
+        return _refused(_("A reason of at least five letters is needed."), 422)
     raw_view.allow(person(request), event.camera, form.cleaned_data["reason"])
     return HttpResponse(status=204)
 

@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from alfred.models import Deployment, Round
@@ -60,7 +61,7 @@ def cancel_view(request: HttpRequest, pk: int) -> HttpResponseBase:
     row = round_for(request, pk)
     try:
         launch_round.cancel_round(row.pk, person(request))
-        messages.success(request, "The round is being cancelled; what is in force stays.")
+        messages.success(request, _("The round is being cancelled; what is in force stays."))
     except Refused as error:
         messages.error(request, str(error))
     return redirect("round", pk)
@@ -72,8 +73,9 @@ def promote_view(request: HttpRequest, pk: int) -> HttpResponseBase:
     row = round_for(request, pk)
     form = ReasonForm(request.POST)
     try:
+        said = {"version": row.version, "camera": row.camera}
         deploy.promote(row.pk, person(request), form.cleaned_data["reason"] if form.is_valid() else "")
-        messages.success(request, f"{row.version} is in force on {row.camera} with its own threshold.")
+        messages.success(request, _("%(version)s is in force on %(camera)s with its own threshold.") % said)
     except Refused as error:
         messages.error(request, str(error))
     return redirect("round", pk)
@@ -86,7 +88,7 @@ def reject_view(request: HttpRequest, pk: int) -> HttpResponseBase:
     form = ReasonForm(request.POST)
     try:
         deploy.reject(row.pk, person(request), form.cleaned_data["reason"] if form.is_valid() else "")
-        messages.success(request, "The candidate was turned down; what is in force stays.")
+        messages.success(request, _("The candidate was turned down; what is in force stays."))
     except Refused as error:
         messages.error(request, str(error))
     return redirect("round", pk)
@@ -103,7 +105,8 @@ def roll_back_view(request: HttpRequest, slug: str) -> HttpResponseBase:
         made = deploy.roll_back(
             camera.pk, form.cleaned_data["deployment"], person(request), form.cleaned_data["reason"]
         )
-        messages.success(request, f"{made.version} is in force again, with its θ = {made.theta:.3f}.")
+        said = {"version": made.version, "theta": made.theta}
+        messages.success(request, _("%(version)s is in force again, with its θ = %(theta).3f.") % said)
     except Deployment.DoesNotExist:
         raise Http404 from None
     except Refused as error:
@@ -118,9 +121,9 @@ def replay_launch_view(request: HttpRequest, pk: int) -> HttpResponseBase:
     form = ReplayForm(request.POST)
     try:
         if not form.is_valid():
-            raise Refused(f"Slices: {form.errors['slices'][0]}")
+            raise Refused(_("Slices: %(why)s") % {"why": form.errors["slices"][0]})
         launch_replay.launch(row.pk, form.cleaned_data["slices"], person(request))
-        messages.success(request, "The replay waits for a worker; what it finds will stand on this page.")
+        messages.success(request, _("The replay waits for a worker; what it finds will stand on this page."))
     except Refused as error:
         messages.error(request, str(error))
     return redirect("round", pk)

@@ -91,6 +91,8 @@ ROUTES = {
     "alike": Route("annotator", 200, at=_event),
     "alike-confirm": Route("annotator", 302, "post", _event),
     "batch-undo": Route("annotator", 404, "post", lambda w: {"pk": 999_999}),
+    "language": Route("outsider", 302, "post", data=lambda w: {"language": "de"}),
+    "catalogue": Route("anonymous", 200),
     "my-work": Route("outsider", 200),
     "correct": Route("annotator", 302, "post", _event, lambda w: {"answer": "anomaly"}),
     "kinds": Route("admin", 200),

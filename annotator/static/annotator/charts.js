@@ -1,4 +1,5 @@
 // Charts from the JSON beside them; each has its table on the page.
+import { gettext } from "./words.js";
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -28,30 +29,30 @@ const lonely = (fill) => ({ show: false, size: 7, fill, filter: (u, series) => a
 
 const KINDS = {
   loss: (data, c) => ({
-    series: [{ label: "step" }, { label: "loss", stroke: c.accent, width: 2 }],
-    axes: axes(c, "step", "loss, bits a value"),
+    series: [{ label: gettext("step") }, { label: gettext("loss"), stroke: c.accent, width: 2 }],
+    axes: axes(c, gettext("step"), gettext("loss, bits a value")),
     data: [data.map((_, i) => i + 1), data],
   }),
   rates: (data, c) => ({
     series: [
-      { label: "slice" },
+      { label: gettext("slice") },
       { label: "EBI", stroke: c.accent, width: 2.5, points: lonely(c.accent), value: shown(1, " %") },
       { label: "FPR", stroke: c.amber, width: 1.5, dash: [6, 4], points: lonely(c.amber), value: shown(1, " %") },
       { label: "FNR", stroke: c.red, width: 1.5, dash: [2, 3], points: lonely(c.red), value: shown(1, " %") },
       // Filled where it is exact, hollow where it is estimated.
-      { label: "EBI alone", stroke: c.accent, paths: () => null, points: points(data.exact ? c.accent : c.ground), value: shown(1, " %") },
+      { label: gettext("EBI alone"), stroke: c.accent, paths: () => null, points: points(data.exact ? c.accent : c.ground), value: shown(1, " %") },
     ],
-    axes: axes(c, "slice", "%"),
+    axes: axes(c, gettext("slice"), "%"),
     scales: { x: STEPS, y: PERCENT },
     data: [data.slice, data.ebi, data.fpr, data.fnr, data.alone],
   }),
   theta: (data, c) => ({
     series: [
-      { label: "slice" },
+      { label: gettext("slice") },
       { label: "θ", stroke: c.accent, width: 2, points: points(c.accent), value: shown(3) },
-      { label: "share flagged", scale: "share", stroke: c.amber, width: 1.5, dash: [6, 4], points: points(c.amber), value: shown(1, " %") },
+      { label: gettext("share flagged"), scale: "share", stroke: c.amber, width: 1.5, dash: [6, 4], points: points(c.amber), value: shown(1, " %") },
     ],
-    axes: [...axes(c, "slice", "θ"), { scale: "share", side: 1, stroke: c.text, grid: { show: false }, size: 50, label: "share flagged, %" }],
+    axes: [...axes(c, gettext("slice"), "θ"), { scale: "share", side: 1, stroke: c.text, grid: { show: false }, size: 50, label: gettext("share flagged, %") }],
     scales: { x: STEPS, share: PERCENT },
     data: [data.slice, data.theta, data.share],
   }),

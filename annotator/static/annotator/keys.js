@@ -1,8 +1,9 @@
 // Which key does what. Keys come by name from the person's own list; arrows, Backspace, digits and ? are fixed.
+import { gettext } from "./words.js";
 
 const NAMES = { " ": "Space", ",": "Comma", ".": "Period", "[": "BracketLeft", "]": "BracketRight", "-": "Minus", "=": "Equal", "/": "Slash", ";": "Semicolon" };
 const FIXED = { ArrowLeft: "second-back", ArrowRight: "second-forth", Backspace: "undo", "?": "help" };
-const SHOWN = { Space: "space", Comma: ",", Period: ".", BracketLeft: "[", BracketRight: "]", Minus: "-", Equal: "=", Slash: "/", Semicolon: ";" };
+const SHOWN = { Space: gettext("space"), Comma: ",", Period: ".", BracketLeft: "[", BracketRight: "]", Minus: "-", Equal: "=", Slash: "/", Semicolon: ";" };
 
 export function typing(e) {
   const t = e.target;

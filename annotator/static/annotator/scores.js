@@ -1,4 +1,5 @@
 // A recording's segment scores over time with θ. A click goes to that moment.
+import { gettext } from "./words.js";
 
 export function drawScores() {
   const place = document.querySelector("[data-scores]");
@@ -15,10 +16,10 @@ export function drawScores() {
     ...size(),
     cursor: { drag: { x: false, y: false } },
     scales: { x: { time: false } },
-    axes: [{ ...axis, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600], values: (u, spots) => spots.map(clock) }, { ...axis, label: "score", size: 56 }],
+    axes: [{ ...axis, incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600], values: (u, spots) => spots.map(clock) }, { ...axis, label: gettext("score"), size: 56 }],
     series: [
-      { label: "time", value: (u, v) => (v === null ? "–" : clock(v)) },
-      { label: "highest score", stroke: colour("--accent"), width: 2, points: { show: time.length < 60, size: 5 }, paths: uPlot.paths.stepped({ align: 1 }) },
+      { label: gettext("time"), value: (u, v) => (v === null ? "–" : clock(v)) },
+      { label: gettext("highest score"), stroke: colour("--accent"), width: 2, points: { show: time.length < 60, size: 5 }, paths: uPlot.paths.stepped({ align: 1 }) },
       { label: "θ", stroke: colour("--red"), width: 1.5, dash: [6, 4], points: { show: false } },
     ],
   }, [time, score, time.map(() => theta)], place);

@@ -1,0 +1,1 @@
+"""How numbers are written in each language (`FORMAT_MODULE_PATH`)."""
