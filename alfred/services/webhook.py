@@ -17,6 +17,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 TIMEOUT_S = 5.0
 SIGNATURE = "X-Alfred-Signature-256"
@@ -44,13 +45,13 @@ def target(url: str) -> Target:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError("Not an address: write it as https://host/path.") from None
+        raise ValueError(_("Not an address: write it as https://host/path.")) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("Not an address: write it as https://host/path.")
+        raise ValueError(_("Not an address: write it as https://host/path."))
     if parts.username or parts.password:
-        raise ValueError("Leave the name and password out of the address; messages are signed instead.")
+        raise ValueError(_("Leave the name and password out of the address; messages are signed instead."))
     if any(ord(letter) <= 32 or ord(letter) > 126 for letter in url):
-        raise ValueError("The address holds a space or a letter that must be written as %xx.")
+        raise ValueError(_("The address holds a space or a letter that must be written as %xx."))
     secure = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(secure, parts.hostname, port or (443 if secure else 80), path)

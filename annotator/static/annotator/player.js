@@ -1,6 +1,7 @@
 // The stage: skeletons drawn from numbers, over the recording's video where its camera keeps one.
 
 import { say, token } from "./page.js";
+import { gettext } from "./words.js";
 
 export const LIMBS = [
   [5, 7], [7, 9], [6, 8], [8, 10], [11, 13], [13, 15], [12, 14], [14, 16], [5, 6], [11, 12], [5, 11], [6, 12], [0, 5], [0, 6],
@@ -79,7 +80,7 @@ export class Player {
     } catch (error) {
       if (this.stopped) return;
       const gone = /^4/.test(error.message); // the server says no: asking again would not help
-      this.note.textContent = gone ? "The poses could not be loaded. Reload the page to try again." : "Waiting for the server…";
+      this.note.textContent = gone ? gettext("The poses could not be loaded. Reload the page to try again.") : gettext("Waiting for the server…");
       if (!gone) setTimeout(() => this.stopped || this.load(), AGAIN_MS);
       return;
     }
@@ -87,7 +88,7 @@ export class Player {
     this.start = this.duration ? 0 : this.data.start;
     this.end = this.duration || this.data.end;
     this.t = this.start;
-    this.note.textContent = this.data.people.length ? "" : "Nobody in view.";
+    this.note.textContent = this.data.people.length ? "" : gettext("Nobody in view.");
     this.resize();
     this.lay();
     this.last = performance.now();
@@ -114,7 +115,7 @@ export class Player {
     if (this.ground === "video" || this.ground === "raw") this.openVideo();
     else if (this.hasVideo) { this.video.pause(); this.video.hidden = true; }
     const button = this.root.querySelector("[data-action=view]");
-    if (button) button.textContent = { black: "On black", grid: "On a grid", video: this.root.dataset.raw ? "Blurred" : "On video", raw: "As filmed" }[this.ground];
+    if (button) button.textContent = { black: gettext("On black"), grid: gettext("On a grid"), video: this.root.dataset.raw ? gettext("Blurred") : gettext("On video"), raw: gettext("As filmed") }[this.ground];
     this.draw();
   }
 
@@ -158,7 +159,7 @@ export class Player {
     const first = await fetch(raw, { headers: { Range: "bytes=0-0" } }).catch(() => null);
     if (first?.ok) return true;
     if (first?.status !== 403 || !this.wished) return false; // only a key or a click opens a question
-    const reason = prompt("Why do you need to see the people as they were filmed? This is kept with your name.");
+    const reason = prompt(gettext("Why do you need to see the people as they were filmed? This is kept with your name."));
     if (!reason) return false;
     const answer = await fetch(ask, { method: "POST", body: new URLSearchParams({ reason }), headers: { "X-CSRFToken": token() } }).catch(() => null);
     if (answer && !answer.ok) say(await answer.text());
@@ -189,7 +190,7 @@ export class Player {
     const ahead = t > this.data.end - 0.3 && this.data.end < this.end - 1e-3;
     if (this.duration && !this.loading && (t < this.data.start || ahead)) {
       this.loading = true;
-      try { await this.fetchPoses(Math.max(0, t - 0.5)); } catch { this.note.textContent = "waiting for the server…"; }
+      try { await this.fetchPoses(Math.max(0, t - 0.5)); } catch { this.note.textContent = gettext("waiting for the server…"); }
       this.loading = false;
     }
     this.draw();
@@ -229,7 +230,7 @@ export class Player {
 
   play() { this.playing = true; if (this.hasVideo) this.video.play().catch(() => {}); this.label(); }
   pause() { this.playing = false; this.video.pause(); this.label(); }
-  label() { this.root.querySelector("[data-action=play]").textContent = this.playing ? "Pause" : "Play"; }
+  label() { this.root.querySelector("[data-action=play]").textContent = this.playing ? gettext("Pause") : gettext("Play"); }
 
   frameSeconds() {
     for (const person of this.data.people) if (person.pts.length > 1) return (person.pts.at(-1) - person.pts[0]) / (person.pts.length - 1);
