@@ -129,7 +129,7 @@ def judge(user: User, segment_id: int) -> Event:
     segment = alert_for(user, segment_id)
     camera = Camera.objects.select_for_update().get(pk=segment.camera_id)
     if labels.standing(Verdict.objects.filter(segment=segment), together=True).exists():
-        raise AlreadyJudged("This alert has been answered.")
+        raise AlreadyJudged(_("This alert has been answered."))
     event = Event.objects.filter(segments=segment, state__in=Event.WAITING).exclude(lane=Lane.KNOWN).first()
     if event is None:
         open_review.open_events([[segment.score]], camera, Lane.ALERT, np.random.default_rng(segment.pk))

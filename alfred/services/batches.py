@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from alfred.models import Answer, Batch, Event, SnapshotLabel, User, Verdict
 
@@ -31,12 +32,12 @@ def take_back(user: User, batch_id: int) -> Batch:
     list(Event.objects.filter(pk__in=events).order_by("pk").select_for_update())
     said = list(Verdict.objects.filter(batch=batch, superseded_by__isnull=True).exclude(answer=Answer.UNDO))
     if not said:
-        raise NothingToUndo("These have been taken back already.")
+        raise NothingToUndo(_("These have been taken back already."))
     if used([row.segment_id for row in said], since=batch.created_at):
-        raise NothingToUndo("A round has already used these answers; a supervisor can correct them.")
+        raise NothingToUndo(_("A round has already used these answers; a supervisor can correct them."))
     later = Verdict.objects.filter(event__in=events, batch=None, superseded_by__isnull=True, pk__gt=said[0].pk)
     if later.exclude(answer=Answer.UNDO).exists():
-        raise NothingToUndo("Another person has judged some of them since; a supervisor can correct it.")
+        raise NothingToUndo(_("Another person has judged some of them since; a supervisor can correct it."))
     key = uuid4()
     Verdict.objects.bulk_create(
         Verdict(

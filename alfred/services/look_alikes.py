@@ -18,6 +18,7 @@ from django.core import signing
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from alfred.core.exact import hypergeometric_bounds
 from alfred.models import Answer, Batch, Event, EventSegment, Lane, Lease, PoseExtraction, User, Verdict
@@ -86,11 +87,11 @@ def find(user: User, event_id: UUID) -> Found:
     like = Event.objects.filter(camera__in=cameras_of(user)).select_related("camera", "recording").get(pk=event_id)
     own = Verdict.objects.filter(event=like, user=user, superseded_by__isnull=True)
     if not own.filter(answer=Answer.NORMAL).exists():
-        raise NotAlike("Look-alikes are sought of events that you have called normal.")
+        raise NotAlike(_("Look-alikes are sought of events that you have called normal."))
     waiting = list(_waiting(user, like)[:LOOKED_AT])
     described = _described([like, *waiting])
     if like.pk not in described:
-        raise NotAlike("There were several people in this one; look-alikes are sought of one person's movement.")
+        raise NotAlike(_("There were several people in this one; look-alikes are sought of one person's movement."))
     near = _nearest(described[like.pk], {e.pk: described[e.pk] for e in waiting if e.pk in described})
     if len(near) < LEAST:
         raise NotAlike(f"Only {len(near)} waiting events look like it: too few to be worth a check of some of them.")
@@ -157,10 +158,10 @@ def confirm(user: User, token: str, answers: Mapping[UUID, Answer], key: UUID) -
     try:
         said = signing.loads(token, salt="look-alikes", max_age=VALID_S)
     except signing.BadSignature:
-        raise NotAlike("This page is too old: open the look-alikes again.") from None
+        raise NotAlike(_("This page is too old: open the look-alikes again.")) from None
     checked = [UUID(pk) for pk in said["checked"]]
     if said["user"] != user.pk or set(answers) != set(checked):
-        raise NotAlike("Every one of those shown has to be judged.")
+        raise NotAlike(_("Every one of those shown has to be judged."))
     like = Event.objects.select_related("camera").get(pk=said["like"], camera__in=cameras_of(user))
     for event in checked:
         record_verdict.record(user, event, answers[event], uuid5(key, str(event)), chosen=True)

@@ -4,6 +4,7 @@ import { drawCharts } from "./charts.js";
 import { drawScores } from "./scores.js";
 import { typing } from "./keys.js";
 import { toggleHelp } from "./page.js";
+import { gettext } from "./words.js";
 
 let player = null;
 
@@ -53,7 +54,10 @@ document.addEventListener("keydown", (e) => {
 
 // Tables wider than the screen say so, and can be reached and moved by keyboard.
 function watchTables() {
-  const look = (box) => box.classList.toggle("overflows", box.scrollWidth > box.clientWidth + 1);
+  const look = (box) => {
+    box.classList.toggle("overflows", box.scrollWidth > box.clientWidth + 1);
+    box.dataset.wide = gettext("Wider than the screen: scroll sideways →");
+  };
   const watch = new ResizeObserver((seen) => seen.forEach((s) => look(s.target)));
   document.querySelectorAll(".scroll").forEach((box) => { look(box); watch.observe(box); });
 }

@@ -1,6 +1,7 @@
 // Saying more than one key: each person by themselves, the range that is meant, why, and a comment.
+import { filled, gettext } from "./words.js";
 
-const STATES = [["same", "as answered"], ["normal", "normal"], ["anomaly", "anomaly"], ["", "left out"]];
+const STATES = [["same", gettext("as answered")], ["normal", gettext("normal")], ["anomaly", gettext("anomaly")], ["", gettext("left out")]];
 
 const LEAST_S = 1;
 
@@ -53,8 +54,9 @@ export class Parts {
   tell() {
     const player = this.player();
     const words = (t) => `${(t - (player?.start ?? 0)).toFixed(1)} s`;
-    this.range.textContent = this.from === null && this.until === null ? "all of it"
-      : `${this.from === null ? "the beginning" : words(this.from)} to ${this.until === null ? "the end" : words(this.until)}`;
+    const from = this.from === null ? gettext("the beginning") : words(this.from);
+    const until = this.until === null ? gettext("the end") : words(this.until);
+    this.range.textContent = this.from === null && this.until === null ? gettext("all of it") : filled(gettext("%(from)s to %(until)s"), { from, until });
   }
 
   comment() { this.box.open = true; this.text.focus(); }
@@ -63,9 +65,9 @@ export class Parts {
   objection() {
     const player = this.player();
     const [from, until] = [this.from ?? player?.start ?? 0, this.until ?? player?.end ?? Infinity];
-    if (until - from < LEAST_S) return "The range is shorter than a second: move its beginning (I) or its end (O).";
+    if (until - from < LEAST_S) return gettext("The range is shorter than a second: move its beginning (I) or its end (O).");
     const asked = this.list.querySelectorAll("select").length;
-    if (asked && Object.values(this.people).filter((said) => said === "").length === asked) return "Everybody is left out: nothing would be judged. Skip says that too.";
+    if (asked && Object.values(this.people).filter((said) => said === "").length === asked) return gettext("Everybody is left out: nothing would be judged. Skip says that too.");
     return "";
   }
 

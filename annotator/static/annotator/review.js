@@ -4,9 +4,11 @@ import { Keys } from "./keys.js";
 import { Outbox, newKey } from "./outbox.js";
 import { Parts } from "./parts.js";
 import { say, token, toggleHelp } from "./page.js";
+import { filled, gettext, ngettext } from "./words.js";
 
 const HEARTBEAT_MS = 30000;
 const LOOK_AGAIN_MS = 5000;
+const SAID = { normal: gettext("normal"), anomaly: gettext("anomaly"), unsure: gettext("unsure"), skip: gettext("skip") };
 const COUNT_UP_TO = 1000; // the server counts no further
 const IDLE_MS = 5 * 60000;
 const BREAK_AFTER_MS = 20 * 60000;
@@ -45,7 +47,9 @@ function show(section) {
 }
 
 function showFetching() {
-  show(html('<section class="card narrow empty" data-empty><h2>Fetching the next event…</h2><p data-waits></p></section>').firstElementChild);
+  const section = html('<section class="card narrow empty" data-empty><h2></h2><p data-waits></p></section>').firstElementChild;
+  section.querySelector("h2").textContent = gettext("Fetching the next event…");
+  show(section);
 }
 
 function showNext() {
@@ -73,7 +77,7 @@ function showCount(left) {
   const line = side.querySelector("[data-waiting]");
   if (!line || left < 0) return;
   line.dataset.waiting = left;
-  line.textContent = `${left}${left >= COUNT_UP_TO ? " or more" : ""} in the queue`;
+  line.textContent = filled(left >= COUNT_UP_TO ? gettext("%(n)s or more in the queue") : gettext("%(n)s in the queue"), { n: left });
 }
 
 function said(words) {
@@ -81,11 +85,11 @@ function said(words) {
   line.querySelectorAll("p, span").forEach((node) => node.remove());
   const button = line.querySelector("[data-undo]");
   button.hidden = false;
-  if (!button.querySelector("kbd")) button.innerHTML = '<kbd data-key="undo">Z</kbd> undo';
+  if (!button.querySelector("kbd")) { button.innerHTML = '<kbd data-key="undo">Z</kbd> '; button.append(gettext("undo")); }
   keys.label(line);
   const text = document.createElement("span");
   text.className = "quiet";
-  text.textContent = `takes back your last answer, ${words}`;
+  text.textContent = `${gettext("takes back your last answer,")} ${words}`;
   button.after(" ", text);
   const left = parseInt(side.querySelector("[data-waiting]")?.dataset.waiting ?? "-1");
   if (left < COUNT_UP_TO) showCount(left - 1);
@@ -111,7 +115,7 @@ function answer(value, kind = "") {
   showNext();
   flash(value);
   remindOfBreak();
-  said(`${entry.where}: ${value}`);
+  said(`${entry.where}: ${SAID[value]}`);
   const alike = side.querySelector("[data-alike]");
   alike.hidden = value !== "normal";
   alike.href = entry.url.replace("verdict/", "alike/");
@@ -126,7 +130,7 @@ function remindOfBreak() {
   lastAnswerAt = now;
   if (now - workingSince < BREAK_AFTER_MS) return;
   workingSince = now;
-  say("You have been judging for twenty minutes. A short look out of the window keeps the next answers as good.", "success");
+  say(gettext("You have been judging for twenty minutes. A short look out of the window keeps the next answers as good."), "success");
 }
 
 function flash(value) {
@@ -144,10 +148,10 @@ async function takeBack() {
   if (kept >= 0 && outbox.take(last.key)) {
     putBack();
     show(past.splice(kept, 1)[0].section);
-    say(`Taken back: ${last.where}: ${last.answer}.`, "success");
+    say(filled(gettext("Taken back: %(where)s: %(answer)s."), { where: last.where, answer: SAID[last.answer] }), "success");
     return;
   }
-  if (outbox.waiting.length) { await outbox.flush(); if (outbox.waiting.length) { say("That answer is on its way; it can be taken back once the server has it."); return; } }
+  if (outbox.waiting.length) { await outbox.flush(); if (outbox.waiting.length) { say(gettext("That answer is on its way; it can be taken back once the server has it.")); return; } }
   const response = await ask(root.dataset.undoAt, { method: "POST", body: query(), headers: { "X-CSRFToken": token() } });
   if (!response) return;
   const text = await response.text();
@@ -207,11 +211,12 @@ side.addEventListener("click", (e) => { if (e.target.closest("[data-alike]")) { 
 // Asking the server.
 async function ask(url, options = {}) {
   try { return await fetch(url, { ...options, headers: { Accept: "text/html", "HX-Request": "true", "X-Alfred-User": root.dataset.user, ...options.headers } }); }
-  catch { waits("The server can't be reached. Your answers are kept here and sent when it is back."); return null; }
+  catch { waits(gettext("The server can't be reached. Your answers are kept here and sent when it is back.")); return null; }
 }
 
 function failed(response) {
-  waits(response.status === 409 ? "Another person has signed in in this browser. Sign in again yourself, or reload the page." : response.status === 403 ? "Your session has ended. Sign in again in another tab; your answers are kept here." : "The server did not answer; trying again.");
+  waits(response.status === 409 ? gettext("Another person has signed in in this browser. Sign in again yourself, or reload the page.")
+    : response.status === 403 ? gettext("Your session has ended. Sign in again in another tab; your answers are kept here.") : gettext("The server did not answer; trying again."));
 }
 
 function waits(words) {
@@ -226,7 +231,7 @@ async function fetchNext() {
   if (outbox.waiting.length) await outbox.flush();
   if (current() || mine !== asked) return;
   asking = setTimeout(fetchNext, LOOK_AGAIN_MS);
-  if (outbox.waiting.length) { waits("Your answers are kept here until the server is back."); return; }
+  if (outbox.waiting.length) { waits(gettext("Your answers are kept here until the server is back.")); return; }
   const response = await ask(`${root.dataset.next}?${query()}`);
   if (!response || current() || mine !== asked) return;
   if (!response.ok) { failed(response); return; }
@@ -260,7 +265,7 @@ async function fetchAhead() {
 }
 
 function afterSent(entry, outcome) {
-  if (outcome === "refused") say(`Your answer for ${entry.where} was not taken: the event is no longer yours, or was not understood.`);
+  if (outcome === "refused") say(filled(gettext("Your answer for %(where)s was not taken: the event is no longer yours, or was not understood."), { where: entry.where }));
   if (!current() && !outbox.waiting.length) fetchNext();
   else if (ahead.querySelectorAll("template").length < 3) fetchAhead();
 }
@@ -268,14 +273,16 @@ function afterSent(entry, outcome) {
 function showUnsent(count, why, refused) {
   const line = document.querySelector("[data-unsent]");
   const parts = [];
-  if (count && why) parts.push(`${count} answer${count > 1 ? "s wait" : " waits"} to be sent${{ "signed out": ": sign in again in another tab", another: ": another person has signed in in this browser; sign in again yourself" }[why] ?? ""}.`);
-  if (refused) parts.push(`${refused} answer${refused > 1 ? "s were" : " was"} not taken by the server.`);
+  if (count && why) parts.push(filled(ngettext("%(n)s answer waits to be sent.", "%(n)s answers wait to be sent.", count), { n: count }));
+  if (count && why === "signed out") parts.push(gettext("Sign in again in another tab."));
+  if (count && why === "another") parts.push(gettext("Another person has signed in in this browser; sign in again yourself."));
+  if (refused) parts.push(filled(ngettext("%(n)s answer was not taken by the server.", "%(n)s answers were not taken by the server.", refused), { n: refused }));
   line.hidden = !parts.length;
   line.textContent = parts.join(" ");
   if (refused) {
     const button = document.createElement("button");
     button.className = "link";
-    button.textContent = "I have read this";
+    button.textContent = gettext("I have read this");
     button.addEventListener("click", () => outbox.forgetRefused());
     line.append(" ", button);
   }
@@ -348,7 +355,7 @@ async function comeBack() {
   if (!section || heldNow.has(section.dataset.event)) return;
   ahead.replaceChildren();
   showFetching();
-  say("You were away, so your events went back to the queue.", "success");
+  say(gettext("You were away, so your events went back to the queue."), "success");
   fetchNext();
 }
 
@@ -386,13 +393,13 @@ document.querySelector("form[action$='logout/']")?.addEventListener("submit", as
   e.preventDefault();
   await outbox.flush();
   const left = outbox.waiting.length;
-  if (!left || confirm(`${left} of your answers could not be sent. They stay on this computer and are sent when you sign in here again. Sign out all the same?`)) e.target.submit();
+  if (!left || confirm(filled(gettext("%(n)s of your answers could not be sent. They stay on this computer and are sent when you sign in here again. Sign out all the same?"), { n: left }))) e.target.submit();
 });
 
 document.addEventListener("alfred:loaded", (e) => {
   const asked = e.detail.people.filter((p) => p.asked);
   const line = slot.querySelector("[data-people]");
-  if (line) line.textContent = `${e.detail.people.length} in view · asked: ● ${asked.map((p) => p.name).join(", ")}`;
+  if (line) line.textContent = filled(gettext("%(n)s in view · asked: ● %(names)s"), { n: e.detail.people.length, names: asked.map((p) => p.name).join(", ") });
   parts.offer(asked.map((p) => p.name));
   performance.mark("alfred-painted");
 });
