@@ -94,7 +94,8 @@ def find(user: User, event_id: UUID) -> Found:
         raise NotAlike(_("There were several people in this one; look-alikes are sought of one person's movement."))
     near = _nearest(described[like.pk], {e.pk: described[e.pk] for e in waiting if e.pk in described})
     if len(near) < LEAST:
-        raise NotAlike(f"Only {len(near)} waiting events look like it: too few to be worth a check of some of them.")
+        words = _("Only %(n)d waiting events look like it: too few to be worth a check of some of them.")
+        raise NotAlike(words % {"n": len(near)})
     seed = like.pk.int % 2**62
     drawn = np.random.default_rng(seed).choice(len(near), to_check(len(near)), replace=False)
     by_pk = {event.pk: event for event in waiting}
