@@ -82,8 +82,9 @@ class PoliciesForm(_CameraModelForm):
             "queue_weight": _("Weight in the queue"),
             "alert_share": _("Alert budget"),
             "val_min": _("Validation set"),
-            "known_share": _("Known share"),
-            "one_voice_share": _("One voice share"),
+            "known_share": _("Share of known items"),
+            "one_voice_share": _("One person's share at most"),
+            "trial_first": _("Known items first"),
         }
         help_texts = {
             "al_light_mode": _("what lies above it is not asked, but for a random part when the slice closes"),

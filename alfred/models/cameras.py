@@ -90,7 +90,8 @@ class Camera(models.Model):
         ),
     )
     trial_first = models.BooleanField(
-        default=True, help_text="who is new judges 20 known items first, where there are so many, and sees how it went"
+        default=True,
+        help_text=_("who is new judges 20 known items first, where there are so many, and sees how it went"),
     )
     val_min = models.PositiveIntegerField(
         default=50, help_text=_("confirmed segments a class for a complete validation set")
