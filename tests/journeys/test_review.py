@@ -110,6 +110,8 @@ def stored_once(demo: Demo, events: list[str], name: str) -> set[str]:
 def refuse_answers(page: Page) -> None:
     """The server can't be reached with answers; all else works, so that a page can be loaded again."""
     page.context.route("**/verdict/", lambda route: route.abort())
+    # An open page notices a little after the call has returned.
+    page.wait_for_function("() => fetch('/nothing/verdict/').then(() => false, () => true)")
 
 
 def accept_answers(page: Page) -> None:
