@@ -221,7 +221,7 @@ def test_an_event_whose_poses_did_not_come_can_be_answered_once_they_do(demo: De
     answer(demo, ana, "n")
 
 
-def test_answers_given_offline_wait_are_counted_and_sent(demo: Demo, browser: Browser) -> None:
+def test_answers_given_offline_for_a_minute_wait_are_counted_and_sent(demo: Demo, browser: Browser) -> None:
     ana = at_work(demo, browser, "ana")
     ana.context.set_offline(True)
     given = [press(ana, "n"), press(ana, "a")]
@@ -229,6 +229,7 @@ def test_answers_given_offline_wait_are_counted_and_sent(demo: Demo, browser: Br
     given += [press(ana, "n"), press(ana, "n")]
     expect(ana.locator("[data-waits]")).not_to_be_empty()  # nothing more was fetched ahead: it says so
     expect(ana.locator("[data-unsent]")).to_have_text("4 answers wait to be sent.")
+    ana.wait_for_timeout(60_000)  # long enough for every pause between tries
     assert standing(demo, given) == []
     ana.context.set_offline(False)
     expect(ana.locator("[data-unsent]")).to_be_hidden()
