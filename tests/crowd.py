@@ -69,15 +69,19 @@ def seen(
     height: npt.ArrayLike = 160.0,
     confidence: npt.ArrayLike = 0.8,
     purpose: str = "stream",
+    poses: str = "none",
 ) -> list[Segment]:
-    """A recording of one person a score, `each` with so many segments of that score; scored by what is in force."""
+    """A recording of one person a score, `each` with so many segments of that score; scored by what is in force.
+
+    `poses` is the key of their stored file.
+    """
     n = len(scores)
     recording = Recording.objects.create(
         camera=view, slice=piece, purpose=purpose, origin="poses", name="rows", sha256=uuid4().hex * 2, size=1,
         width=WIDTH, height=HEIGHT, fps=15, duration_s=4.0 * each, start_at=at, clock_known=clock_known,
     )  # fmt: skip
     extraction = PoseExtraction.objects.create(
-        recording=recording, extractor="rows", info={}, info_digest="0", artifact="none", n_frames=1, n_poses=n,
+        recording=recording, extractor="rows", info={}, info_digest="0", artifact=poses, n_frames=1, n_poses=n,
         n_tracks=n,
     )  # fmt: skip
     tracks = Track.objects.bulk_create(

@@ -40,6 +40,7 @@ from alfred.models import (
     ValidationSet,
 )
 from alfred.pose.formats.parquet import PoseMeta, PoseWriter
+from alfred.pose.tracks import Poses
 from alfred.services.score import write_scores
 from alfred.services.storage import artifacts
 from tests import world
@@ -153,10 +154,7 @@ def record(
         duration_s=4.5,
         start_at=timezone.now() - timedelta(minutes=5),
     )
-    with keys.temporary(".parquet") as path:
-        with PoseWriter(path, PoseMeta(world.WIDTH, world.HEIGHT, world.FPS)) as writer:
-            writer.add(poses)
-        key = keys.put_file(camera.slug, path, ".parquet")
+    key = stored(camera, poses)
     extraction = PoseExtraction.objects.create(
         recording=recording,
         extractor="hand",
@@ -189,6 +187,16 @@ def record(
         )
     Rendition.objects.create(recording=recording, artifact=keys.put_bytes(camera.slug, VIDEO, ".mp4"))
     return recording, extraction
+
+
+def stored(camera: Camera, *poses: Poses) -> str:
+    """The key under which these poses are kept."""
+    keys = artifacts()
+    with keys.temporary(".parquet") as path:
+        with PoseWriter(path, PoseMeta(world.WIDTH, world.HEIGHT, world.FPS)) as writer:
+            for part in poses:
+                writer.add(part)
+        return keys.put_file(camera.slug, path, ".parquet")
 
 
 def _deployments(camera: Camera) -> list[Deployment]:

@@ -44,15 +44,19 @@ def words(html: str, name: str = "main") -> str:
     return " ".join(Page(html).all(name)[0].text.split())
 
 
-def running(view: Camera, slices: int) -> None:
-    """Slices of a first series and, from the second on, of the present one, with ground truth."""
-    rows.sliced(rows.deployed(view, "v0", 0.22, rows.validation_set(view, 1)), 0, SCORES, TRUTH, days_ago=50)
+def running(view: Camera, slices: int, poses: str = "none") -> None:
+    """Slices of a first series and, from the second on, of the present one, with ground truth.
+
+    `poses` is the key of the stored file that all of them have.
+    """
+    first = rows.deployed(view, "v0", 0.22, rows.validation_set(view, 1))
+    rows.sliced(first, 0, SCORES, TRUTH, days_ago=50, poses=poses)
     by = rows.deployed(view, "v0", 0.5, rows.validation_set(view, 2))
     for ordinal in range(1, slices):
         if ordinal == 4:
             by = rows.deployed(view, "v1", 0.75, by.threshold.validation_set)
         shifted = SCORES[-ordinal:] + SCORES[:-ordinal]
-        rows.sliced(by, ordinal, shifted, TRUTH, days_ago=40 - 10 * min(ordinal, 3))
+        rows.sliced(by, ordinal, shifted, TRUTH, days_ago=40 - 10 * min(ordinal, 3), poses=poses)
 
 
 def test_the_page_asks_the_database_as_often_for_many_slices_as_for_two() -> None:

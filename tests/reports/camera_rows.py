@@ -57,15 +57,16 @@ def sliced(
     truth: list[bool] | None = None,
     *,
     days_ago: int | None = 1,
+    poses: str = "none",
 ) -> tuple[Slice, list[Segment]]:
     """A slice of one recording, a segment a minute with these scores; closed `days_ago`, or open.
 
-    With `truth` its ground truth is stored and, where it is closed, counted.
+    With `truth` its ground truth is stored and, where it is closed, counted. `poses` is the key of their stored file.
     """
     camera = by.camera
     closed = None if days_ago is None else timezone.now() - timedelta(days=days_ago)
     row = Slice.objects.create(camera=camera, ordinal=ordinal, closed_at=closed)
-    segments, scoring = _segments(row, by, scores)
+    segments, scoring = _segments(row, by, scores, poses)
     SegmentScore.objects.bulk_create(
         SegmentScore(
             segment=segment, scoring=scoring, deployment=by, slice=row, value=value,
@@ -82,14 +83,14 @@ def sliced(
     return row, segments
 
 
-def _segments(row: Slice, by: Deployment, scores: list[float | None]) -> tuple[list[Segment], Scoring]:
+def _segments(row: Slice, by: Deployment, scores: list[float | None], poses: str) -> tuple[list[Segment], Scoring]:
     at = timezone.now()
     recording = Recording.objects.create(
         camera=by.camera, slice=row, origin="poses", name=f"{row.ordinal}.npz", size=1, start_at=at,
         sha256=hashlib.sha256(f"{by.camera_id}:{row.ordinal}".encode()).hexdigest(),
     )  # fmt: skip
     extraction = PoseExtraction.objects.create(
-        recording=recording, extractor="hand", info={}, info_digest="0", artifact="none", n_frames=1,
+        recording=recording, extractor="hand", info={}, info_digest="0", artifact=poses, n_frames=1,
         n_poses=60 * len(scores), n_tracks=len(scores),
     )  # fmt: skip
     scored = 60 * sum(value is not None for value in scores)

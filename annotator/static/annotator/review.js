@@ -203,7 +203,7 @@ async function openAlike() {
   const link = side.querySelector("[data-alike]");
   if (!link || link.hidden) return;
   if (outbox.waiting.length) await outbox.flush();
-  if (outbox.waiting.length) { say("Your last answer is on its way; try again when the server has it."); return; }
+  if (outbox.waiting.length) { say(gettext("Your last answer is on its way; try again when the server has it.")); return; }
   location.assign(link.href);
 }
 side.addEventListener("click", (e) => { if (e.target.closest("[data-alike]")) { e.preventDefault(); openAlike(); } });
