@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
-from alfred.models import Camera, Event, Job, Recording, Role, Round, Segment, User
+from alfred.models import Camera, Event, Job, Plate, Recording, Role, Round, Segment, User
 from alfred.models.people import cameras_of
 from alfred.services import alerts
 
@@ -59,6 +59,13 @@ def event_for(request: HttpRequest, pk: object) -> Event:
     """An event of one of this person's cameras."""
     rows = Event.objects.select_related("camera", "recording")
     return get_object_or_404(rows, pk=pk, camera__in=cameras_of(person(request)))
+
+
+def plate_for(request: HttpRequest, pk: int) -> Plate:
+    """A background plate of one of this person's cameras; one that is not approved is there for admins alone."""
+    user = person(request)
+    rows = Plate.objects.select_related("camera").filter(camera__in=cameras_of(user))
+    return get_object_or_404(rows if user.is_admin else rows.filter(approved_at__isnull=False), pk=pk)
 
 
 def alert_for(request: HttpRequest, pk: int) -> Segment:

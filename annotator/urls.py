@@ -14,6 +14,7 @@ from annotator.views import (
     channels,
     guides,
     home,
+    plates,
     progress,
     recordings,
     reports,
@@ -86,6 +87,10 @@ urlpatterns = [
     path("cameras/<slug:slug>/progress/", progress.stream, name="camera-progress"),
     path("cameras/<slug:slug>/report/", reports.page, name="report"),
     path("cameras/<slug:slug>/report.csv", reports.csv_file, name="report-csv"),
+    path("cameras/<slug:slug>/plate/", plates.ask, name="plate-ask"),
+    path("plates/<int:pk>.jpg", plates.picture, name="plate"),
+    path("plates/<int:pk>/approve/", plates.approve, name="plate-approve"),
+    path("plates/<int:pk>/remove/", plates.remove, name="plate-remove"),
     # recordings
     path("recordings/<int:pk>/", recordings.page, name="recording"),
     path("recordings/<int:pk>/poses.json", recordings.poses, name="recording-poses"),

@@ -22,5 +22,6 @@ KINDS = {
     "round": Kind("train", "alfred.services.run_round:run", 12 * 3600),
     "replay": Kind("score", "alfred.services.replay:run", 12 * 3600),
     "clips": Kind("io", "alfred.services.make_clips:run", 3600),
+    "plate": Kind("io", "alfred.services.make_plate:run", 3600),
     "rendition": Kind("io", "alfred.services.make_rendition:run", 24 * 3600),
 }

@@ -7,6 +7,7 @@ from alfred.models.detectors import Deployment, DetectorVersion, Threshold
 from alfred.models.footage import Recording, Rendition, Slice
 from alfred.models.guides import GuideSeen, GuideVersion
 from alfred.models.people import Membership, Preferences, Role, User
+from alfred.models.plates import Plate
 from alfred.models.poses import PoseExtraction, PoseTruth, Segment, SegmentTruth, Track
 from alfred.models.review import (
     AnomalyKind,
@@ -70,6 +71,7 @@ __all__ = [
     "Lane",
     "Lease",
     "Membership",
+    "Plate",
     "PoseExtraction",
     "PoseTruth",
     "Preferences",

@@ -40,6 +40,7 @@ class Job(models.Model):
         REPLAY = "replay", _("replay")
         RENDITION = "rendition", _("make playable video")
         CLIPS = "clips", _("cut review clips")
+        PLATE = "plate", _("make the background plate")
 
     class State(models.TextChoices):
         QUEUED = "queued", _("waiting")
@@ -52,7 +53,7 @@ class Job(models.Model):
 
     camera = models.ForeignKey("alfred.Camera", on_delete=models.PROTECT, related_name="jobs")
     kind = models.CharField(max_length=12, choices=Kind.choices)
-    subject = models.BigIntegerField(help_text="id of the recording or round it works on")
+    subject = models.BigIntegerField(help_text="id of the recording, round, camera or plate it works on")
     key = models.CharField(max_length=80, unique=True, help_text="idempotency: the same work is queued once")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)

@@ -16,7 +16,7 @@ from alfred.core.agreement import cohen_kappa
 from alfred.core.methodologies import Label
 from alfred.models import Answer, Camera, Event, Lane, Role, User, Verdict, audit
 from alfred.models.people import cameras_of
-from alfred.services import correct, labels
+from alfred.services import correct, labels, plates
 
 LOTS = 10_000
 
@@ -48,7 +48,8 @@ def settle(event: Event) -> None:
 def disputed(user: User) -> QuerySet[Event]:
     """Events of the cameras this person supervises whose answers differ, the oldest first."""
     rows = Event.objects.filter(state=Event.State.DISPUTED, camera__in=cameras_of(user, Role.SUPERVISOR))
-    return rows.select_related("camera", "recording", "clip").order_by("decided_at", "pk")
+    rows = rows.select_related("camera", "recording", "clip").annotate(plate=plates.shown_with())
+    return rows.order_by("decided_at", "pk")
 
 
 def answers(event: Event) -> list[tuple[str, str, str]]:

@@ -133,11 +133,11 @@ def next_round(camera: Camera, present: Deployment | None, rounds: list[Round]) 
 
 
 def failed_jobs(camera: Camera) -> list[dict[str, Any]]:
-    """Work that was given up and not done since, newest first, with the recording it was for. Rounds show their own."""
+    """Work that was given up and not done since, newest first, with its recording. Rounds and plates show their own."""
     since = Job.objects.filter(kind=OuterRef("kind"), subject=OuterRef("subject"), pk__gt=OuterRef("pk"))
     rows = list(
         Job.objects.filter(camera=camera, state__in=(Job.State.FAILED, Job.State.CANCELLED))
-        .exclude(kind=Job.Kind.ROUND)
+        .exclude(kind__in=(Job.Kind.ROUND, Job.Kind.PLATE))
         .exclude(Exists(since))
         .order_by("-id")[:20]
     )

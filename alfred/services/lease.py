@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from alfred.models import Answer, Event, Lane, Lease, Role, User, Verdict
 from alfred.models.people import cameras_of
-from alfred.services import guide
+from alfred.services import guide, plates
 
 COUNT_UP_TO = 1000
 
@@ -81,9 +81,9 @@ def _held(user: User, now: datetime) -> list[Event]:
 
 
 def _to_show(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """With all that the screen says of an event; `guide` is the version of its camera's guide that is shown with it."""
+    """With all that the screen says of an event: the version of its camera's `guide`, the `plate` under its poses."""
     shown: QuerySet[Any] = rows.select_related("camera", "recording", "clip").annotate(
-        guide=guide.newest_of(OuterRef("camera"))
+        guide=guide.newest_of(OuterRef("camera")), plate=plates.shown_with()
     )
     return shown
 

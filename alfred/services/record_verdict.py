@@ -29,7 +29,7 @@ from alfred.models import (
     work,
 )
 from alfred.models.people import cameras_of
-from alfred.services import agreement, batches, build_validation, guide, lease, pose_window
+from alfred.services import agreement, batches, build_validation, guide, lease, plates, pose_window
 from alfred.services.batches import NothingToUndo
 
 UNDO_FOR = timedelta(minutes=30)
@@ -227,7 +227,7 @@ def undo(user: User) -> Event:
     if verdict is None:
         raise NothingToUndo(_("There is nothing of yours from the last 30 minutes to undo."))
     rows = Event.objects.select_related("camera", "recording", "clip")
-    rows = rows.annotate(guide=guide.newest_of(OuterRef("camera")))
+    rows = rows.annotate(guide=guide.newest_of(OuterRef("camera")), plate=plates.shown_with())
     event = rows.select_for_update(of=("self",)).get(pk=verdict.event_id)
     if verdict.batch_id:
         batches.take_back(user, verdict.batch_id)

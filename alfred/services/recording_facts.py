@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from alfred.models import Job, PoseExtraction, Recording, Rendition, Scoring, SegmentScore, Track
 from alfred.pose.formats.inspect import DEFAULT_FPS
+from alfred.services import plates
 
 CURVE_POINTS = 600
 """At most, for the scores of a whole recording; never finer than a second."""
@@ -36,6 +37,7 @@ def facts(recording: Recording) -> dict[str, Any]:
         "extraction": extraction,
         "scoring": scoring,
         "counts": counts,
+        "plate": plates.under(recording),
         "has_video": Rendition.objects.filter(recording=recording).exists(),
         "jobs": list(
             Job.objects.filter(subject=recording.pk, kind__in=["extract", "score", "rendition"]).order_by("id")

@@ -7,7 +7,7 @@ than `MAX_CORRUPT_RUN` damaged packets in a row with nothing decoded after them,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +139,40 @@ def frames(path: Path, *, max_side: int | None = None, size: Size | None = None,
         limit = max_side
         return Frames(path, size=lambda width, height: fit(width, height, limit), threads=threads)
     return Frames(path, size=size, threads=threads)
+
+
+def frames_at(path: Path, times: Iterable[float], *, size: Size | None = None, threads: int = 1) -> Iterator[Frame]:
+    """The frame at each of `times` (s, rising) or the next one after it, no frame twice; `index`: its place in `times`.
+
+    Seeks, so a day takes as long as a minute. For files whose own PTS are to be had, with the first at 0 and a key
+    frame every few seconds: those that `rendition.make_rendition` writes. Times after the end give nothing. Raises
+    BadVideo.
+    """
+    with opened(path, threads) as (container, stream):
+        picture, last = _Picture(size), -1.0
+        for index, time in enumerate(times):
+            if time <= last:
+                continue
+            try:
+                found = _seek(container, stream, time)
+            except (av.error.FFmpegError, ValueError) as error:
+                raise BadVideo(f"It is damaged near {time:.1f} s; {EXPORT_AGAIN}.") from error
+            if found is None:
+                return
+            last = found[0]
+            yield Frame(index, last, picture.make(found[1]))
+
+
+def _seek(container: InputContainer, stream: VideoStream, time: float) -> tuple[float, VideoFrame] | None:
+    """The first frame at or after `time`, with its time; None past the end."""
+    assert stream.time_base is not None
+    container.seek(max(0, int(time / stream.time_base)), stream=stream, backward=True)
+    for frame in container.decode(stream):
+        check_size(frame.width, frame.height)
+        pts = seconds(frame.pts, frame.time_base)
+        if pts is not None and pts >= time - NUDGE_S:
+            return pts, frame
+    return None
 
 
 def fit(width: int, height: int, max_side: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from alfred.models import Camera, Recording, Role
 from alfred.models.people import cameras_of
-from alfred.services import add_camera, camera_overview, ingest, reopen_warm_up
+from alfred.services import add_camera, camera_overview, ingest, plates, reopen_warm_up
 from alfred.services.deploy import Refused
 from annotator.access import admin_only, camera_for, person
 from annotator.forms import CameraForm, PoliciesForm, ReasonForm, UploadForm
@@ -40,15 +40,19 @@ def add(request: HttpRequest) -> HttpResponseBase:
 def detail(request: HttpRequest, slug: str) -> HttpResponse:
     camera = camera_for(request, slug, Role.SUPERVISOR)
     forms = {"upload_form": UploadForm(), "policies_form": PoliciesForm(instance=camera)}
-    facts = camera_overview.camera_facts(camera, with_refused="refused" in request.GET)
-    return render(request, "annotator/camera.html", {"camera": camera} | facts | forms)
+    return render(request, "annotator/camera.html", _facts(request, camera) | forms)
 
 
 def status(request: HttpRequest, slug: str) -> HttpResponse:
     """The part of the camera's page that moves while work goes on."""
     camera = camera_for(request, slug, Role.SUPERVISOR)
+    return render(request, "annotator/partials/_camera_status.html", _facts(request, camera))
+
+
+def _facts(request: HttpRequest, camera: Camera) -> dict[str, Any]:
     facts = camera_overview.camera_facts(camera, with_refused="refused" in request.GET)
-    return render(request, "annotator/partials/_camera_status.html", {"camera": camera} | facts)
+    plate = plates.facts(camera) if person(request).is_admin else None
+    return {"camera": camera, "plate": plate} | facts
 
 
 def _refusal(form: forms.BaseForm) -> str:

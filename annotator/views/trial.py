@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from alfred.models import Answer, Segment
-from alfred.services import pose_window, trial
+from alfred.services import plates, pose_window, trial
 from annotator.access import person
 from annotator.forms import TrialForm
 
@@ -20,7 +20,8 @@ def page(request: HttpRequest) -> HttpResponse:
     done, item = trial.results(user), trial.next_item(user)
     shown = {"item": item, "done": done, "of": trial.ITEMS}
     if item:
-        return render(request, "annotator/trial.html", shown | {"poses_url": reverse("trial-poses", args=[item.pk])})
+        stage = {"poses_url": reverse("trial-poses", args=[item.pk]), "plate": plates.under(item.recording)}
+        return render(request, "annotator/trial.html", shown | stage)
     anomalies = [one for one in done if one.anomalous]
     normals = [one for one in done if not one.anomalous]
     counts = {

@@ -27,6 +27,7 @@ from alfred.models import (
     EventSegment,
     Job,
     Lane,
+    Plate,
     PoseExtraction,
     Recording,
     Rendition,
@@ -37,6 +38,7 @@ from alfred.models import (
     Slice,
     Threshold,
     Track,
+    User,
     ValidationSet,
 )
 from alfred.pose.formats.parquet import PoseMeta, PoseWriter
@@ -53,11 +55,13 @@ VIDEO = bytes(range(256)) * 8
 """Stands for a playable file: 2048 bytes of which each tells its place."""
 RAW = VIDEO[::-1]
 """Stands for a clip as it was filmed."""
+PICTURE, NEW_PICTURE = b"empty scene", b"empty scene, anew"
+"""Stand for the JPEG of the background plate in use, and of the one to be approved."""
 
 
 @dataclass
 class Scene:
-    """A camera with one scored recording, two deployments, a candidate round, a quarantined file."""
+    """A camera with one scored recording, two deployments, a candidate round, a quarantined file, two plates."""
 
     camera: Camera
     slice: Slice
@@ -68,12 +72,14 @@ class Scene:
     deployments: list[Deployment]
     scoring: Scoring
     round: Round
+    plates: list[Plate]
+    """The one in use, and the one to be approved."""
     events: list[Event] = field(default_factory=list)
 
 
 def scene(name: str, *, events: int = 1, lane: Lane = Lane.REVIEW, **policies: Any) -> Scene:
     """A camera called `name` with `events` open events, one segment each."""
-    camera = world.camera(name, **policies)
+    camera = world.camera(name, **{"privacy": Camera.Privacy.VIDEO, **policies})
     piece = Slice.objects.create(camera=camera, ordinal=0, closed_at=timezone.now())
     deployments = _deployments(camera)
     recording, extraction = record(camera, piece, people_seen=max(2, events))
@@ -93,9 +99,20 @@ def scene(name: str, *, events: int = 1, lane: Lane = Lane.REVIEW, **policies: A
         camera=camera, kind=Job.Kind.EXTRACT, subject=refused.pk, key=f"extract:{refused.pk}", state=Job.State.FAILED
     )
     row = _round(camera, piece, deployments)
-    made = Scene(camera, piece, recording, refused, given_up, segments, deployments, scoring, row)
+    made = Scene(camera, piece, recording, refused, given_up, segments, deployments, scoring, row, _plates(recording))
     made.events = [open_event(made, lane, [segment]) for segment in segments[:events]]
     return made
+
+
+def _plates(recording: Recording) -> list[Plate]:
+    root, _ = User.objects.get_or_create(username="sceneshifter")
+    made = {"camera": recording.camera, "recording": recording, "width": 848, "height": 477, "frames": 41}
+    made |= {"made_by": root, "made_at": timezone.now()}
+    approved = {"approved_by": root, "approved_at": timezone.now()}
+    return [
+        Plate.objects.create(artifact=artifacts().put_bytes(recording.camera.slug, data, ".jpg"), **made, **more)
+        for data, more in ((PICTURE, approved), (NEW_PICTURE, {}))
+    ]
 
 
 def open_event(where: Scene, lane: Lane, segments: list[Segment], place: float | None = None) -> Event:

@@ -67,6 +67,7 @@ def looks(client: Client, event: Event) -> dict[str, Any]:
         reverse("review-next"),
         reverse("event-poses", args=[event.pk]),
         reverse("event-clip", args=[event.pk]),
+        reverse("plate", args=[event.camera.plates.get(approved_at__isnull=False).pk]),
     ):
         response = client.get(url)
         assert response.status_code == 200
@@ -85,6 +86,15 @@ def test_all_lanes_look_alike(client: Client, where: Scene, lane: Lane) -> None:
     first = looks(client, stage.open_event(where, Lane.WARMUP, where.segments[:1]))
     other = looks(client, stage.open_event(where, lane, where.segments[:1]))
     assert first == other
+
+
+def test_every_lane_has_the_same_background_plate(client: Client, where: Scene) -> None:
+    """Events of all lanes fetched at once name one picture: the camera's."""
+    plate = reverse("plate", args=[where.plates[0].pk])
+    for lane in (Lane.REVIEW, Lane.WARMUP, Lane.AUDIT):
+        stage.open_event(where, lane, where.segments[:1])
+    pages = [client.get(reverse(name)).content.decode() for name in ("review", "review-more")]
+    assert "".join(pages).count(f'data-plate="{plate}"') == 4 and "".join(pages).count("data-plate=") == 4
 
 
 @pytest.mark.parametrize("lane", list(Lane))

@@ -405,4 +405,4 @@ def test_lists_take_as_many_queries_for_12_as_for_2() -> None:
     assert max(many) <= 26  # the camera page tells many states; what counts is that it stays so
     listed = client.get(reverse("cameras")).content.decode()
     assert all(f"Gate {i}<" in listed for i in range(12))
-    assert client.get(urls[2]).content.decode().count("walkers-") == 11
+    assert client.get(urls[2]).content.decode().count(">walkers-") == 11

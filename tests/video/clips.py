@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def make(
     pix_fmt: str = "yuv420p",
     options: dict[str, str] | None = None,
     container: dict[str, str] | None = None,
+    draw: Callable[[int, int, int], Image] = picture,
 ) -> Path:
     """Write a clip; `times` (seconds) instead of a steady rate makes it vary."""
     with av.open(str(path), "w", options=container or {}) as out:
@@ -44,7 +46,7 @@ def make(
         if times is not None:
             stream.codec_context.time_base = base
         for i in range(len(times) if times is not None else frames):
-            frame = VideoFrame.from_ndarray(picture(i, width, height), format="rgb24")
+            frame = VideoFrame.from_ndarray(draw(i, width, height), format="rgb24")
             if times is not None:
                 frame.pts, frame.time_base = round(times[i] / base), base
             out.mux(stream.encode(frame))

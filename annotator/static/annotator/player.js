@@ -1,4 +1,4 @@
-// The stage: skeletons drawn from numbers, over the recording's video where its camera keeps one.
+// The stage: skeletons drawn from numbers, over the video or a picture of the empty scene where the camera has one.
 
 import { say, token } from "./page.js";
 import { gettext } from "./words.js";
@@ -44,6 +44,20 @@ export function forget(root) {
   fetched.get(root.dataset.video)?.then((url) => URL.revokeObjectURL(url), () => {});
   fetched.delete(root.dataset.poses);
   fetched.delete(root.dataset.video);
+}
+
+// Pictures of empty scenes, one a camera: its events follow each other.
+const plates = new Map();
+
+function plateAt(url) {
+  if (!plates.has(url)) {
+    const image = new Image();
+    image.src = url;
+    const opened = image.decode().then(() => image);
+    opened.catch(() => plates.delete(url));
+    plates.set(url, opened);
+  }
+  return plates.get(url);
 }
 
 export class Player {
@@ -104,19 +118,29 @@ export class Player {
     else { prefetch(this.root); this.data = await fetched.get(poses); } // kept: an answer taken back shows it again
   }
 
-  // What lies under the poses: black, a floor grid, or the video where there is one.
+  // What lies under the poses: black, a floor grid, the empty scene or the video where there is one.
   get grounds() {
-    const { video, raw } = this.root.dataset;
-    return ["black", "grid", ...(video ? ["video"] : []), ...(raw ? ["raw"] : [])];
+    const { plate, video, raw } = this.root.dataset;
+    return ["black", "grid", ...(plate ? ["plate"] : []), ...(video ? ["video"] : []), ...(raw ? ["raw"] : [])];
   }
 
   lay() {
     if (!this.grounds.includes(this.ground)) this.ground = "black";
     if (this.ground === "video" || this.ground === "raw") this.openVideo();
     else if (this.hasVideo) { this.video.pause(); this.video.hidden = true; }
+    if (this.ground === "plate") this.openPlate();
     const button = this.root.querySelector("[data-action=view]");
-    if (button) button.textContent = { black: gettext("On black"), grid: gettext("On a grid"), video: this.root.dataset.raw ? gettext("Blurred") : gettext("On video"), raw: gettext("As filmed") }[this.ground];
+    if (button) button.textContent = { black: gettext("On black"), grid: gettext("On a grid"), plate: gettext("On the empty scene"), video: this.root.dataset.raw ? gettext("Blurred") : gettext("On video"), raw: gettext("As filmed") }[this.ground];
     this.draw();
+  }
+
+  async openPlate() {
+    try { this.plate = await plateAt(this.root.dataset.plate); } catch { // taken back meanwhile, or no connection
+      this.root.removeAttribute("data-plate");
+      if (this.ground === "plate" && !this.stopped) { this.ground = "black"; this.lay(); }
+      return;
+    }
+    if (!this.stopped) this.draw();
   }
 
   async openVideo() {
@@ -275,9 +299,11 @@ export class Player {
     const view = this.view();
     if (this.hasVideo) this.placeVideo(view);
     else {
+      const [wide, high] = [this.data.width * view.scale, this.data.height * view.scale];
+      if (this.ground === "plate" && this.plate) g.drawImage(this.plate, view.dx, view.dy, wide, high);
       g.strokeStyle = "#26313c";
       g.lineWidth = 1;
-      g.strokeRect(view.dx, view.dy, this.data.width * view.scale, this.data.height * view.scale);
+      g.strokeRect(view.dx, view.dy, wide, high);
       if (this.ground === "grid") this.drawGrid(g, view);
     }
     if (this.trail) this.data.people.forEach((person, i) => this.drawTrail(g, view, person, COLOURS[(parseInt(person.name) || i + 1) % COLOURS.length]));
