@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,12 +18,6 @@ from tests.services import round_stage
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 PAINTED = "() => document.querySelector('[data-people]')?.textContent"
-
-
-@pytest.fixture(autouse=True)
-def sync_calls_beside_the_browsers_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Playwright keeps an event loop in this thread; nothing asynchronous touches the database here."""
-    monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 
 @pytest.fixture
