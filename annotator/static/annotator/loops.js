@@ -19,6 +19,33 @@ function around(data) {
   return [box[0] - room, box[1] - room, box[2] + room, box[3] + room];
 }
 
+// The people of a stretch at one moment of it, `share` of the way.
+export function sketch(canvas, data, share) {
+  const g = canvas.getContext("2d");
+  const [x0, y0, x1, y1] = data.box ??= around(data);
+  const scale = Math.min(canvas.width / (x1 - x0), canvas.height / (y1 - y0));
+  const [dx, dy] = [(canvas.width - (x0 + x1) * scale) / 2, (canvas.height - (y0 + y1) * scale) / 2];
+  const t = data.start + share * (data.end - data.start);
+  g.clearRect(0, 0, canvas.width, canvas.height);
+  g.lineCap = "round";
+  data.people.forEach((person, i) => {
+    const at = person.pts.findLastIndex((pts) => pts <= t);
+    if (at < 0 || t - person.pts[at] > 0.25) return;
+    const [xy, c] = [person.xy[at], person.confidence[at]];
+    g.strokeStyle = COLOURS[(i + 1) % COLOURS.length];
+    g.lineWidth = person.asked ? 3 : 1.5;
+    g.globalAlpha = person.asked ? 1 : 0.55;
+    g.beginPath();
+    for (const [a, b] of LIMBS) {
+      if (Math.min(c[a], c[b]) < 10) continue;
+      g.moveTo(dx + xy[2 * a] * scale, dy + xy[2 * a + 1] * scale);
+      g.lineTo(dx + xy[2 * b] * scale, dy + xy[2 * b + 1] * scale);
+    }
+    g.stroke();
+    g.globalAlpha = 1;
+  });
+}
+
 export class Loops {
   constructor() {
     this.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -56,7 +83,7 @@ export class Loops {
       else this.poses.delete(canvas);
     } catch { this.poses.delete(canvas); }
     this.running -= 1;
-    if (this.still && this.poses.get(canvas)) this.draw(canvas, this.poses.get(canvas), 0.5);
+    if (this.still && this.poses.get(canvas)) sketch(canvas, this.poses.get(canvas), 0.5);
     this.fetchNext();
   }
 
@@ -65,33 +92,7 @@ export class Loops {
     const now = performance.now() / 1000;
     this.seen.forEach((canvas) => {
       const data = this.poses.get(canvas);
-      if (data) this.draw(canvas, data, (now % Math.max(0.1, data.end - data.start)) / (data.end - data.start));
-    });
-  }
-
-  draw(canvas, data, share) {
-    const g = canvas.getContext("2d");
-    const [x0, y0, x1, y1] = data.box ??= around(data);
-    const scale = Math.min(canvas.width / (x1 - x0), canvas.height / (y1 - y0));
-    const [dx, dy] = [(canvas.width - (x0 + x1) * scale) / 2, (canvas.height - (y0 + y1) * scale) / 2];
-    const t = data.start + share * (data.end - data.start);
-    g.clearRect(0, 0, canvas.width, canvas.height);
-    g.lineCap = "round";
-    data.people.forEach((person, i) => {
-      const at = person.pts.findLastIndex((pts) => pts <= t);
-      if (at < 0 || t - person.pts[at] > 0.25) return;
-      const [xy, c] = [person.xy[at], person.confidence[at]];
-      g.strokeStyle = COLOURS[(i + 1) % COLOURS.length];
-      g.lineWidth = person.asked ? 3 : 1.5;
-      g.globalAlpha = person.asked ? 1 : 0.55;
-      g.beginPath();
-      for (const [a, b] of LIMBS) {
-        if (Math.min(c[a], c[b]) < 10) continue;
-        g.moveTo(dx + xy[2 * a] * scale, dy + xy[2 * a + 1] * scale);
-        g.lineTo(dx + xy[2 * b] * scale, dy + xy[2 * b + 1] * scale);
-      }
-      g.stroke();
-      g.globalAlpha = 1;
+      if (data) sketch(canvas, data, (now % Math.max(0.1, data.end - data.start)) / (data.end - data.start));
     });
   }
 }

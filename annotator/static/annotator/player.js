@@ -39,6 +39,9 @@ export function prefetch(root) {
   }
 }
 
+// Poses that were asked for already; null where they were not, or did not come.
+export const fetchedPoses = async (url) => (await fetched.get(url)?.catch(() => null)) ?? null;
+
 export function forget(root) {
   if (!root) return;
   fetched.get(root.dataset.video)?.then((url) => URL.revokeObjectURL(url), () => {});

@@ -4,6 +4,7 @@ import { Keys } from "./keys.js";
 import { Outbox, newKey } from "./outbox.js";
 import { Parts } from "./parts.js";
 import { say, token, toggleHelp } from "./page.js";
+import { showUpNext } from "./upnext.js";
 import { filled, gettext, ngettext } from "./words.js";
 
 const HEARTBEAT_MS = 30000;
@@ -256,8 +257,8 @@ async function fetchAhead() {
     const mine = new Set([current()?.dataset.event, ...past.map((one) => one.section.dataset.event)]);
     content.querySelectorAll("template[data-queued]").forEach((one) => {
       if (mine.has(one.dataset.queued) || isAnswered(one.content.querySelector("[data-event]")) || ahead.querySelector(`[data-queued="${one.dataset.queued}"]`)) return;
-      ahead.append(one);
       prefetch(one.content.querySelector("[data-player]"));
+      ahead.append(one);
     });
     if (!current() && ahead.querySelector("template")) showNext();
     if (!outbox.waiting.length) takeTail(content);
@@ -410,6 +411,7 @@ outbox.open().then(() => {
   ahead.querySelectorAll("template").forEach((one) => { if (isAnswered(one.content.querySelector("[data-event]"))) one.remove(); });
   if (current() && isAnswered(current())) showNext();
 });
+showUpNext(ahead, root.querySelector("[data-upnext]"));
 const first = slot.querySelector("[data-event], [data-empty]");
 show(first);
 heartbeat();
