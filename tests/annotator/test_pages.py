@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -144,6 +145,12 @@ def test_everything_loaded_is_our_own(answers: dict[str, Any]) -> None:
 PAYLOADS = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "';alert(1)//", "{{ 7|add:7 }}{% now 'Y' %}")
 
 
+def planted(page: Page) -> list[str]:
+    """Sources of pictures that are none of ours; a camera's page shows its background plates."""
+    sources = [tag.attributes.get("src", "") for tag in page.all("img")]
+    return [source for source in sources if not re.fullmatch(r"/plates/[0-9]+\.jpg", source)]
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_hostile_names_are_only_text(payload: str) -> None:
     where = stage.scene("Gate")
@@ -161,7 +168,7 @@ def test_hostile_names_are_only_text(payload: str) -> None:
         text = response.content.decode()
         page = Page(text)
         assert page.inline_code() == [] and page.unclosed == [], name
-        assert not page.all("img"), name
+        assert planted(page) == [], name
         if "<" in payload:
             assert payload not in text, name
         shown += payload in "".join(tag.text for tag in page.tags if not tag.inside)
@@ -181,7 +188,7 @@ def test_a_reason_is_only_text() -> None:
         reverse("round", args=[where.round.pk]),
     ):
         text = client.get(url).content.decode()
-        assert payload not in text and not Page(text).all("img"), url
+        assert payload not in text and planted(Page(text)) == [], url
         assert "&lt;img src=x onerror" in text, url
     assert {"deploy", "reject"} <= set(AuditEntry.objects.values_list("action", flat=True))
 

@@ -106,6 +106,7 @@ def test_the_section_is_for_admins_and_says_where_things_stand(gate: Scene, cast
     assert "Not approved: only admins see it." in text and "Approved by sceneshifter" in text
     asked = admin.post(reverse("plate-ask", args=["gate"]), follow=True).content.decode()
     assert "The picture is being made." in asked and "Being made:" in asked and "Cancel" in asked
+    assert "load delay:2s" in asked and "load delay:2s" not in text  # the page looks again while it is being made
     job = Job.objects.get(kind=Job.Kind.PLATE)
     Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, done=10, total=40)
     assert '<progress max="40" value="10"' in page(admin)
