@@ -32,8 +32,8 @@ from tests.annotator.test_report_page import SCORES, running
 
 NOT_PAGES = {
     "health", "home", "alerts-stream", "alerts-wall", "alert-poses", "camera-progress", "camera-status", "catalogue",
-    "event-clip", "event-poses", "event-raw", "guide-panel", "recording-poses", "recording-video", "report-csv",
-    "review-more", "review-next", "round-manifest", "round-manifest-csv", "round-status", "trial-poses",
+    "event-clip", "event-poses", "event-raw", "guide-panel", "plate", "recording-poses", "recording-video",
+    "report-csv", "review-more", "review-next", "round-manifest", "round-manifest-csv", "round-status", "trial-poses",
 }  # fmt: skip
 """What answers GET with a part of a page, a file, a stream or a redirect. Any other GET has to be a whole page."""
 ALIKE = {"words", "keys", "nothing there"}

@@ -119,6 +119,7 @@ def test_look_alikes_by_keyboard_and_all_of_them_back(pages: Any, monkeypatch: p
     page.wait_for_function(PAINTED)
     page.keyboard.press("b")
     page.wait_for_url("**/alike/")
+    expect(page.locator(".alert.now")).to_have_count(1)  # the page's script is there
     choices = page.locator("fieldset")
     shown = choices.count()
     assert shown >= 4

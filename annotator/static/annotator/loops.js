@@ -4,10 +4,13 @@ import { COLOURS, LIMBS } from "./player.js";
 const FPS = 15;
 const AT_ONCE = 4; // fetches: a wall of cards must not keep the page's own questions waiting
 
-// A box around who is meant, wherever they are in these seconds, with room for what is beside them.
-function around(data) {
+const STILL_S = 0.25;
+
+// A box around who is meant, wherever they are in these seconds or at one moment of them, with room for what is beside.
+export function around(data, at = null) {
   let box = [Infinity, Infinity, -Infinity, -Infinity];
   for (const person of data.people.filter((one) => one.asked)) person.xy.forEach((xy, i) => {
+    if (at !== null && Math.abs(person.pts[i] - at) > STILL_S) return;
     for (let j = 0; j < 17; j++) {
       if (person.confidence[i][j] < 10) continue;
       const [x, y] = [xy[2 * j], xy[2 * j + 1]];
@@ -20,9 +23,9 @@ function around(data) {
 }
 
 // The people of a stretch at one moment of it, `share` of the way.
-export function sketch(canvas, data, share) {
+export function sketch(canvas, data, share, box = data.box ??= around(data)) {
   const g = canvas.getContext("2d");
-  const [x0, y0, x1, y1] = data.box ??= around(data);
+  const [x0, y0, x1, y1] = box;
   const scale = Math.min(canvas.width / (x1 - x0), canvas.height / (y1 - y0));
   const [dx, dy] = [(canvas.width - (x0 + x1) * scale) / 2, (canvas.height - (y0 + y1) * scale) / 2];
   const t = data.start + share * (data.end - data.start);
@@ -30,7 +33,7 @@ export function sketch(canvas, data, share) {
   g.lineCap = "round";
   data.people.forEach((person, i) => {
     const at = person.pts.findLastIndex((pts) => pts <= t);
-    if (at < 0 || t - person.pts[at] > 0.25) return;
+    if (at < 0 || t - person.pts[at] > STILL_S) return;
     const [xy, c] = [person.xy[at], person.confidence[at]];
     g.strokeStyle = COLOURS[(i + 1) % COLOURS.length];
     g.lineWidth = person.asked ? 3 : 1.5;

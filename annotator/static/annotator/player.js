@@ -303,7 +303,11 @@ export class Player {
     if (this.hasVideo) this.placeVideo(view);
     else {
       const [wide, high] = [this.data.width * view.scale, this.data.height * view.scale];
-      if (this.ground === "plate" && this.plate) g.drawImage(this.plate, view.dx, view.dy, wide, high);
+      if (this.ground === "plate" && this.plate) {
+        g.globalAlpha = 0.6; // over the dark stage: skeletons stay what is seen first
+        g.drawImage(this.plate, view.dx, view.dy, wide, high);
+        g.globalAlpha = 1;
+      }
       g.strokeStyle = "#26313c";
       g.lineWidth = 1;
       g.strokeRect(view.dx, view.dy, wide, high);

@@ -1,5 +1,5 @@
 // What comes next, small: one still for each event that has been fetched ahead.
-import { sketch } from "./loops.js";
+import { around, sketch } from "./loops.js";
 import { fetchedPoses } from "./player.js";
 
 export function showUpNext(ahead, strip) {
@@ -12,7 +12,7 @@ export function showUpNext(ahead, strip) {
       canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
       const data = await fetchedPoses(waiting[i]);
       // Others may have moved up meanwhile.
-      if (data && canvas.dataset.poses === waiting[i]) sketch(canvas, data, 0.5);
+      if (data && canvas.dataset.poses === waiting[i]) sketch(canvas, data, 0.5, around(data, (data.start + data.end) / 2));
     });
   };
   new MutationObserver(draw).observe(ahead, { childList: true });
