@@ -11,8 +11,10 @@ from uuid import UUID
 from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from alfred.models import Answer, Correction, Event, User, Verdict
+from alfred.core.methodologies import Label
+from alfred.models import Answer, Correction, Event, SnapshotLabel, User, Verdict
 from alfred.models.people import cameras_of
+from alfred.services.late_labels import USED
 from alfred.services.record_verdict import UNDO_FOR
 
 LISTED = 30
@@ -36,7 +38,7 @@ class Mine:
     """One's own answer: where, what, when, and whether undo could still reach it by time.
 
     `corrected`: a correction of it waits for a supervisor. `ruled`: what one has ruled on the event since.
-    `batch`: it was confirmed with others, without a look.
+    `batch`: it was confirmed with others, without a look. `round`: the first round in force that used it.
     """
 
     event: UUID
@@ -49,6 +51,7 @@ class Mine:
     ruled: str
     ruled_why: str
     batch: int | None
+    round: int | None
 
 
 def of_day(rows: QuerySet[Verdict]) -> Day:
@@ -78,12 +81,19 @@ def _newest(user: User) -> list[Mine]:
     rows = Verdict.objects.filter(user=user, event__camera__in=cameras_of(user)).exclude(answer=Answer.UNDO)
     asked = Correction.objects.filter(event=OuterRef("event"), user=user, event__state=Event.State.DISPUTED)
     ruling = Verdict.objects.filter(event=OuterRef("event"), adjudicates=True, superseded_by__isnull=True)
+    used = SnapshotLabel.objects.filter(
+        segment=OuterRef("segment"),
+        label__in=(Label.NORMAL, Label.ANOMALY),
+        snapshot__round__state__in=USED,
+        snapshot__frozen_at__gte=OuterRef("created_at"),
+    )
     newest = rows.annotate(
         camera=F("event__camera__name"),
         back=F("superseded_by__answer"),
         corrected=Exists(asked),
         ruled=Subquery(ruling.order_by("-id").values("answer")[:1]),
         ruled_why=Subquery(ruling.order_by("-id").values("comment")[:1]),
+        round=Subquery(used.order_by("snapshot").values("snapshot__round__ordinal")[:1]),
     ).order_by("-id")[:ROWS]
     limit = timezone.now() - UNDO_FOR
     pressed: dict[tuple[UUID, str], Mine] = {}
@@ -99,6 +109,7 @@ def _newest(user: User) -> list[Mine]:
             ruled="" if row.adjudicates else row.ruled or "",
             ruled_why=row.ruled_why or "",
             batch=row.batch_id,
+            round=row.round,
         )
         pressed.setdefault((row.key, row.answer), mine)
     return list(pressed.values())[:LISTED]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
-from alfred.models import AnomalyKind, Answer, AuditEntry, User
+from alfred.models import AnomalyKind, Answer, AuditEntry, Event, LabelSnapshot, Round, SnapshotLabel, User
+from alfred.models.detectors import in_force
 from alfred.services import anomaly_kinds, my_work, record_verdict
 from tests import crowd, world
 
@@ -30,6 +32,24 @@ def test_answers_seconds_and_what_can_be_taken_back() -> None:
     record_verdict.undo(cast.alice)
     again = my_work.today(cast.alice, LONG_AGO)["answers"]
     assert [one.taken_back for one in again] == [True, False, False, False] and all(one.in_time for one in again)
+
+
+def test_an_answer_names_the_round_that_used_it(tmp_path: Path) -> None:
+    view = world.camera("Gate")
+    world.ingest_poses(view, world.npz(tmp_path / "gate.npz", world.walkers(people_seen=1, seconds=4)), slice_ordinal=0)
+    world.run_all(view)
+    cast, base = world.people(view), in_force(view.pk)
+    event = Event.objects.select_related("slice").first()
+    assert base is not None and event is not None and event.slice is not None
+    world.answer(cast.alice, event)
+    made = Round.objects.create(camera=view, ordinal=7, slice=event.slice, methodology="active_learning", base=base)
+    snapshot = LabelSnapshot.objects.create(round=made, digest="0" * 64)
+    SnapshotLabel.objects.create(snapshot=snapshot, segment=event.segments.get(), label=0)
+    world.answer(cast.bob, event)  # after the snapshot
+    for state, used in (("candidate", None), ("promoted", 7)):
+        Round.objects.update(state=state)
+        assert [one.round for one in my_work.today(cast.alice, LONG_AGO)["answers"]] == [used]
+        assert [one.round for one in my_work.today(cast.bob, LONG_AGO)["answers"]] == [None]
 
 
 def test_a_team_is_three_people_or_more() -> None:
