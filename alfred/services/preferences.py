@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.utils.translation import gettext
@@ -41,17 +42,20 @@ class KeyTaken(ValueError):
     """Two actions would have one key; the message says which."""
 
 
-def keys_of(user: User) -> dict[str, str]:
-    """Action → key. What was stored and is no longer known falls back to the default."""
+@dataclass(frozen=True)
+class Keyboard:
+    """`map`: action → key; `single`: whether single letters and digits do something."""
+
+    map: dict[str, str]
+    single: bool
+
+
+def keyboard(user: User) -> Keyboard:
+    """A person's keys. What was stored and is no longer known falls back to the default."""
     row = Preferences.objects.filter(user=user).first()
     own = row.keys if row else {}
-    return {action: str(own[action]) if own.get(action) in KEYS else key for action, key in DEFAULTS.items()}
-
-
-def single_keys(user: User) -> bool:
-    """Whether single letters and digits do something."""
-    row = Preferences.objects.filter(user=user).first()
-    return row.single_keys if row else True
+    mine = {action: str(own[action]) if own.get(action) in KEYS else key for action, key in DEFAULTS.items()}
+    return Keyboard(mine, row.single_keys if row else True)
 
 
 def keep(user: User, keys: Mapping[str, str], *, single: bool) -> None:

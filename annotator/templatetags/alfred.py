@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import template
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html, format_html_join, json_script
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
@@ -18,6 +19,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from alfred.core.phrases import listed
 from alfred.models import Job, Round
 from alfred.reports.camera_report import Rate
+from alfred.services import preferences
 from alfred.services.language import translated as in_language
 from annotator.glossary import GLOSSARY
 
@@ -56,6 +58,13 @@ def clock(seconds: float | None) -> str:
         return "–"
     tenths = round(seconds * 10)
     return f"{tenths // 600}:{tenths % 600 // 10:02d}.{tenths % 10}"
+
+
+@register.simple_tag(takes_context=True)
+def own_keys(context: template.RequestContext) -> SafeString:
+    """The keys of whoever looks at a page, for its scripts (keys.js)."""
+    mine = context.get("keyboard") or preferences.keyboard(context["user"])
+    return json_script(asdict(mine), "keys")
 
 
 @register.filter

@@ -21,7 +21,8 @@ from annotator.forms import CorrectionForm, KeysForm, KindsForm
 def keys(request: HttpRequest) -> HttpResponse:
     """Which key does what."""
     user = person(request)
-    initial = preferences.keys_of(user) | {"single": preferences.single_keys(user)}
+    mine = preferences.keyboard(user)
+    initial = mine.map | {"single": mine.single}
     form = KeysForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         chosen = {action: form.cleaned_data[action] for action in preferences.DEFAULTS}

@@ -40,10 +40,9 @@ def page(request: HttpRequest) -> HttpResponse:
         "cameras": cameras_of(user),
         "kinds": anomaly_kinds.in_use()[: anomaly_kinds.WITH_KEYS],
         "reasons": FalseAlarm.choices,
-        "keys": preferences.keys_of(user),
+        "keyboard": preferences.keyboard(user),
         "key_names": preferences.KEYS,
         "key_words": preferences.WORDS,
-        "single_keys": preferences.single_keys(user),
     }
     return render(request, "annotator/review.html", _next(request, camera) | around)
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from alfred.core.methodologies import Label
 from alfred.models import Answer, Batch, Camera, Event, Lane, Verdict
-from alfred.services import labels, look_alikes
+from alfred.services import labels, look_alikes, preferences
 from tests import world
 from tests.annotator import stage
 from tests.services import round_stage
@@ -114,17 +114,21 @@ def test_look_alikes_by_keyboard_and_all_of_them_back(pages: Any, monkeypatch: p
         user.save()
     alone = [e for e in Event.objects.filter(lane=Lane.REVIEW) if e.segments.values("track").distinct().count() == 1]
     world.answer(found.cast.alice, alone[0], Answer.NORMAL)
+    preferences.keep(found.cast.alice, preferences.DEFAULTS | {"normal": "j", "alike": "m"}, single=True)
     page = pages("alice")
     page.goto("/review/")
     page.wait_for_function(PAINTED)
-    page.keyboard.press("b")
+    page.keyboard.press("m")
     page.wait_for_url("**/alike/")
     expect(page.locator(".alert.now")).to_have_count(1)  # the page's script is there
     choices = page.locator("fieldset")
     shown = choices.count()
     assert shown >= 4
+    expect(page.locator("[data-key=normal]")).to_have_text("J")
+    page.keyboard.press("n")
+    assert page.locator("fieldset input:checked").count() == 0
     for _ in range(shown):
-        page.keyboard.press("n")
+        page.keyboard.press("j")
     assert page.locator("fieldset input:checked").count() == shown
     page.keyboard.press("Enter")
     page.wait_for_url("**/review/")

@@ -20,8 +20,8 @@ def test_what_is_shipped_has_a_word_and_a_key_for_each_action() -> None:
 def test_a_moved_key_is_kept_and_the_others_stay() -> None:
     user = world.person("ana")
     preferences.keep(user, {"normal": "j"}, single=False)
-    assert preferences.keys_of(user) == preferences.DEFAULTS | {"normal": "j"}
-    assert preferences.single_keys(user) is False
+    assert preferences.keyboard(user).map == preferences.DEFAULTS | {"normal": "j"}
+    assert preferences.keyboard(user).single is False
 
 
 @pytest.mark.parametrize("keys", [{"normal": "<script>"}, {"delete": "n"}, {"normal": ""}, {"normal": "1"}])
@@ -40,4 +40,4 @@ def test_two_actions_never_share_a_key() -> None:
 def test_what_is_no_longer_known_falls_back() -> None:
     user = world.person("ana")
     Preferences.objects.create(user=user, keys={"normal": "Hyper", "gone": "n"})
-    assert preferences.keys_of(user) == preferences.DEFAULTS
+    assert preferences.keyboard(user).map == preferences.DEFAULTS

@@ -1,10 +1,9 @@
 // Look-alikes: loops, and one key an answer.
 import { Loops } from "./loops.js";
-import { typing } from "./keys.js";
+import { ownKeys } from "./keys.js";
 
 new Loops().watch(document);
 const form = document.querySelector("[data-alike]");
-const ANSWERS = { n: "normal", a: "anomaly", u: "unsure" };
 
 const open = () => [...form.querySelectorAll("fieldset")].find((set) => !set.querySelector(":checked"));
 
@@ -13,10 +12,12 @@ function mark() {
 }
 
 if (form) {
+  const keys = ownKeys();
+  keys.label(form);
   form.addEventListener("change", mark);
   document.addEventListener("keydown", (e) => {
-    const value = ANSWERS[e.key.toLowerCase()];
-    if (!value || (typing(e) && e.target.type !== "radio") || e.ctrlKey || e.metaKey || e.altKey || e.repeat) return;
+    const value = keys.action(e);
+    if (!["normal", "anomaly", "unsure"].includes(value)) return;
     const set = open();
     if (!set) return;
     e.preventDefault();

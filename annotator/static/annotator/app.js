@@ -2,7 +2,7 @@
 import { Player } from "./player.js";
 import { drawCharts } from "./charts.js";
 import { drawScores } from "./scores.js";
-import { typing } from "./keys.js";
+import { ownKeys } from "./keys.js";
 import { toggleHelp } from "./page.js";
 import { gettext } from "./words.js";
 
@@ -43,13 +43,13 @@ document.body.addEventListener("htmx:afterSwap", () => {
   watchTables();
 });
 
-// Keys of a recording's player. Inactive while typing, composing, or with a modifier held.
-const MOVES = { " ": "play", ",": "back", ".": "forth", ArrowLeft: "second-back", ArrowRight: "second-forth", "[": "slower", "]": "faster", v: "view", x: "zoom", t: "trail" };
+// Keys of a player outside the review page.
+const MOVES = ["play", "back", "forth", "second-back", "second-forth", "slower", "faster", "view", "zoom", "trail"];
+const keys = document.getElementById("keys") && ownKeys();
 document.addEventListener("keydown", (e) => {
-  if (!player || typing(e) || e.ctrlKey || e.metaKey || e.altKey || e.repeat) return;
-  const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
+  const action = player && keys?.action(e);
   const onButton = e.target.tagName === "BUTTON" || e.target.tagName === "A";
-  if (MOVES[key] && !(key === " " && onButton)) { e.preventDefault(); player.act(MOVES[key]); }
+  if (MOVES.includes(action) && !(onButton && (e.key === " " || e.key === "Enter"))) { e.preventDefault(); player.act(action); }
 });
 
 // Tables wider than the screen say so, and can be reached and moved by keyboard.

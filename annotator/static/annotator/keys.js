@@ -7,7 +7,13 @@ const SHOWN = { Space: gettext("space"), Comma: ",", Period: ".", BracketLeft: "
 
 export function typing(e) {
   const t = e.target;
-  return e.isComposing || t.isContentEditable || /^(TEXTAREA|SELECT)$/.test(t.tagName) || (t.tagName === "INPUT" && t.type !== "range");
+  return e.isComposing || t.isContentEditable || /^(TEXTAREA|SELECT)$/.test(t.tagName) || (t.tagName === "INPUT" && !["range", "radio"].includes(t.type));
+}
+
+// Those of whoever looks at this page.
+export function ownKeys() {
+  const { map, single } = JSON.parse(document.getElementById("keys").textContent);
+  return new Keys(map, single);
 }
 
 export class Keys {

@@ -1,6 +1,6 @@
 // The review page: answer → the next event is on the stage at once; what was said follows to the server.
 import { Player, prefetch, forget } from "./player.js";
-import { Keys } from "./keys.js";
+import { ownKeys } from "./keys.js";
 import { Outbox, newKey } from "./outbox.js";
 import { Parts } from "./parts.js";
 import { say, token, toggleHelp } from "./page.js";
@@ -23,7 +23,7 @@ const help = document.getElementById("help");
 let player = null;
 let shownAt = performance.now();
 let asking = null;
-const keys = new Keys(JSON.parse(document.getElementById("keys").textContent), help.dataset.singleKeys !== "no");
+const keys = ownKeys();
 const parts = new Parts(side, () => player);
 const outbox = new Outbox(root.dataset.user, token, showUnsent, afterSent);
 const past = [];

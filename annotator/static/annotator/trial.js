@@ -1,9 +1,12 @@
-// Known items: the answers have their usual keys.
-import { typing } from "./keys.js";
+// Known items: the answers have the person's own keys.
+import { ownKeys } from "./keys.js";
 
-const ANSWERS = { n: "normal", a: "anomaly", u: "unsure" };
-document.addEventListener("keydown", (e) => {
-  const value = ANSWERS[e.key.toLowerCase()];
-  if (!value || typing(e) || e.ctrlKey || e.metaKey || e.altKey || e.repeat) return;
-  document.querySelector(`[data-trial] [value=${value}]`)?.click();
-});
+const form = document.querySelector("[data-trial]");
+if (form) {
+  const keys = ownKeys();
+  keys.label(form);
+  document.addEventListener("keydown", (e) => {
+    const action = keys.action(e);
+    if (["normal", "anomaly", "unsure"].includes(action)) form.querySelector(`[value=${action}]`).click();
+  });
+}
