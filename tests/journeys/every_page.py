@@ -109,8 +109,8 @@ def _passers_by(view: Camera, people: int) -> str:
     )
 
 
-def _newcomers() -> dict[str, User]:
-    """One before the first known item, one who has judged all of them."""
+def known_clips() -> Camera:
+    """A camera with the truth of 24 clips, poses and all, that newcomers judge first."""
     ring = crowd.camera("Parking ring", trial_first=True)
     key = stage.stored(ring, world.walkers(people_seen=24, seconds=4, apart=40))
     known = crowd.seen(ring, None, [0.5] * 24, purpose="validation", poses=key)
@@ -118,6 +118,12 @@ def _newcomers() -> dict[str, User]:
         SegmentTruth(segment=segment, anomalous=n % 2 == 0, n_anomalous_poses=60 * (n % 2 == 0))
         for n, segment in enumerate(known)
     )
+    return ring
+
+
+def _newcomers() -> dict[str, User]:
+    """One before the first known item, one who has judged all of them."""
+    ring = known_clips()
     users = {name: world.person(name) for name in ("newcomer", "graduate")}
     for user in users.values():
         add_camera.allow(user, ring, Role.ANNOTATOR)

@@ -1,4 +1,4 @@
-"""More than one person at a time, in a real browser: second looks and rulings, alerts as they come, look-alikes."""
+"""What takes more than one person, in a real browser: second looks and rulings, newcomers, alerts, look-alikes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from alfred.core.methodologies import Label
 from alfred.models import Answer, Batch, Camera, Event, Lane, Verdict
-from alfred.services import labels, look_alikes, preferences
+from alfred.services import labels, look_alikes, preferences, trial
 from tests import world
 from tests.annotator import stage
+from tests.journeys.every_page import known_clips
 from tests.services import round_stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -85,6 +86,21 @@ def test_unsure_goes_to_a_second_person_and_then_to_a_supervisor_who_rules(pages
     dispute.refresh_from_db()
     assert dispute.state == Event.State.DECIDED
     assert Verdict.objects.filter(event=dispute, adjudicates=True, user=cast["sue"]).exists()
+
+
+def test_a_newcomer_judges_known_clips_first_and_sees_how_it_went(pages: Any) -> None:
+    world.people(known_clips(), password=world.PASSWORD)
+    page = pages("alice")
+    page.goto("/review/")
+    for n in range(trial.ITEMS):
+        expect(page.locator("main")).to_contain_text(f"{n} / {trial.ITEMS}")
+        page.wait_for_function("() => document.querySelector('[data-time]')?.textContent.includes('/')")
+        page.keyboard.press("a" if n % 2 else "n")
+    expect(page.get_by_role("heading", name="How it went")).to_be_visible()
+    assert page.locator("tbody tr").count() == trial.ITEMS
+    assert Verdict.objects.count() == 0
+    page.get_by_role("link", name="Begin to review").click()
+    expect(page.locator("[data-empty]")).to_be_visible()
 
 
 def test_the_wall_loops_and_is_acknowledged(pages: Any) -> None:
