@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Exists, F, IntegerField, Max, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Ln, Random
 from django.utils import timezone
 
@@ -47,18 +47,40 @@ def waiting(user: User, camera: str = "") -> int:
 
 def next_event(user: User, camera: str = "") -> Event | None:
     """The event this person holds, or the next free one, leased to them now."""
-    found = hold(user, camera, most=1)
-    return found[0] if found else None
+    return next_and_waiting(user, camera)[0]
 
 
 @transaction.atomic
-def hold(user: User, camera: str = "", *, most: int = MOST_HELD, extend: bool = True) -> list[Event]:
-    """The events this person holds, in the order they are to be shown, filled up with free ones to `most`.
+def next_and_waiting(user: User, camera: str = "") -> tuple[Event | None, int]:
+    """The same, and how many events wait."""
+    waits = _alone(user, waits=_Count(open_events(user, camera).values("pk")[:COUNT_UP_TO]))["waits"]
+    return next(iter(_fill_up(user, camera, most=1, extend=True)), None), waits
+
+
+@transaction.atomic
+def hold(user: User, camera: str = "", *, extend: bool = True) -> list[Event]:
+    """The events this person holds, in the order they are to be shown, filled up with free ones to `MOST_HELD`.
 
     `SKIP LOCKED`: two people asking at once never wait for, or get, the same event. What is held of other cameras than
     the chosen one is given back. `extend`: what is held already is held for a whole term again.
     """
-    most = max(1, min(most, MOST_HELD))
+    _alone(user)
+    return _fill_up(user, camera, most=MOST_HELD, extend=extend)
+
+
+class _Count(Subquery):
+    """How many rows a query has, within another one."""
+
+    template = "(SELECT count(*) FROM (%(subquery)s) counted)"
+    output_field = IntegerField()
+
+
+def _alone(user: User, **told: Subquery) -> dict[str, Any]:
+    """Until the transaction ends, no other tab of this person takes events: together they would hold too many."""
+    return dict(User.objects.select_for_update(no_key=True).values("pk", **told).get(pk=user.pk))
+
+
+def _fill_up(user: User, camera: str, *, most: int, extend: bool) -> list[Event]:
     now = timezone.now()
     held = _held(user, now)
     mine = [event for event in held if not camera or event.camera.slug == camera]

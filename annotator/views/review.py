@@ -100,7 +100,8 @@ def undo(request: HttpRequest) -> HttpResponse:
         event = record_verdict.undo(user)
     except batches.NothingToUndo as error:
         return _refused(str(error), 409)
-    shown = _shown(request, event, chosen_camera(request)) | {"taken_back": taken_back}
+    camera = chosen_camera(request)
+    shown = _shown(request, event, camera, lease.waiting(user, camera)) | {"taken_back": taken_back}
     return render(request, "annotator/partials/_next.html", shown)
 
 
@@ -173,20 +174,16 @@ def _clip(request: HttpRequest, event: Event, *, raw: bool) -> HttpResponseBase:
 
 
 def _next(request: HttpRequest, camera: str) -> dict[str, Any]:
-    event = lease.next_event(person(request), camera)
-    return _shown(request, event, camera) if event else _nothing(request, camera)
+    event, waiting = lease.next_and_waiting(person(request), camera)
+    return _shown(request, event, camera, waiting) if event else _nothing(request, camera)
 
 
-def _shown(request: HttpRequest, event: Event, camera: str) -> dict[str, Any]:
-    return {"event": event, "facts": pose_window.event_facts(event)} | _tail(request, camera)
-
-
-def _tail(request: HttpRequest, camera: str) -> dict[str, Any]:
-    """What stands beside the stage whatever is on it."""
-    user = person(request)
+def _shown(request: HttpRequest, event: Event, camera: str, waiting: int) -> dict[str, Any]:
     return {
-        "last": record_verdict.last_own(user),
-        "waiting": lease.waiting(user, camera),
+        "event": event,
+        "facts": pose_window.event_facts(event),
+        "last": record_verdict.last_own(person(request)),
+        "waiting": waiting,
         "count_up_to": lease.COUNT_UP_TO,
         "chosen": camera,
     }

@@ -90,6 +90,24 @@ def test_many_at_once_never_get_the_same_event(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_tabs_of_one_person_hold_together_no_more_than_one_would(tmp_path: Path) -> None:
+    _, cast = queue_of(tmp_path, people_seen=20)
+    start, held = threading.Barrier(4), list[set[UUID]]()
+
+    def tab() -> None:
+        start.wait()
+        held.append({event.pk for event in lease.hold(cast.alice)})
+        connection.close()
+
+    tabs = [threading.Thread(target=tab) for _ in range(4)]
+    for one in tabs:
+        one.start()
+    for one in tabs:
+        one.join()
+    assert len(set.union(*held)) == lease.MOST_HELD == Lease.objects.filter(released_at=None).count()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_lease_given_between_looking_and_locking_is_respected(tmp_path: Path) -> None:
     """A query that began before alice's lease was committed may lock her event right after: it must look again."""
     view, cast = queue_of(tmp_path, people_seen=1)
