@@ -10,6 +10,17 @@ from tests.journeys.running_demo import Demo
 
 PATIENCE_MS = 60_000
 """A busy machine of two cores is slow, not wrong."""
+STOPWATCH = """
+let pressed = null;
+window.took = [];
+addEventListener("keydown", (e) => { if ("na".includes(e.key)) pressed = performance.now(); }, true);
+document.addEventListener("alfred:loaded", () => {
+  const since = pressed;
+  pressed = null;
+  if (since !== null) requestAnimationFrame(() => setTimeout(() => window.took.push(performance.now() - since)));
+});
+"""
+"""From a key to the moment after the next event's first frame was painted, ms."""
 
 
 def new_context(browser: Browser, **wishes: Any) -> BrowserContext:

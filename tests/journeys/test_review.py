@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.journeys.on_the_page import (
+    STOPWATCH,
     answer,
     event_of,
     new_context,
@@ -48,19 +49,6 @@ class Said(NamedTuple):
     second: bool
     comment: str
     times: int
-
-
-STOPWATCH = """
-let pressed = null;
-window.took = [];
-addEventListener("keydown", (e) => { if ("na".includes(e.key)) pressed = performance.now(); }, true);
-document.addEventListener("alfred:loaded", () => {
-  const since = pressed;
-  pressed = null;
-  if (since !== null) requestAnimationFrame(() => setTimeout(() => window.took.push(performance.now() - since)));
-});
-"""
-"""From a key to the moment after the next event's first frame was painted, ms."""
 
 
 @pytest.fixture(scope="module")
