@@ -257,12 +257,12 @@ def _counted_figures(seen: Seen, warm: User) -> dict[str, float | str]:
 
 def _unasked(given: dict[str, list[int]]) -> int:
     """Events more people got than should: a second person only those that the lot says, a third none."""
-    from alfred.models import Event
+    from alfred.models import Answer, Event
     from alfred.services import agreement
 
     again = {event: len(people) for event, people in given.items() if len(people) > 1}
     rows = Event.objects.filter(pk__in=again).select_related("camera")
-    return sum(again[str(event.pk)] > 2 or not agreement.by_lot(event) for event in rows)
+    return sum(again[str(event.pk)] > 2 or not agreement.wants_second(event, Answer.NORMAL) for event in rows)
 
 
 def _repeated(keys: list[str]) -> int:
