@@ -79,6 +79,11 @@ class Artifacts:
             _write_new(path, data)
             return self._publish(camera, path, hashlib.sha256(data).hexdigest(), suffix)
 
+    def key_of(self, camera: str, data: bytes, suffix: str) -> str:
+        """The key that `data` would be stored under."""
+        _check_names(camera, suffix)
+        return _key(camera, hashlib.sha256(data).hexdigest(), suffix)
+
     def put_stream(self, camera: str, source: Readable, limit_bytes: int | None = None, *, suffix: str = "") -> str:
         """Store what `source` gives, hashed on the way, and return its key. Nothing is kept when it fails.
 
@@ -168,7 +173,7 @@ class Artifacts:
         return removed
 
     def _publish(self, camera: str, temporary: Path, digest: str, suffix: str) -> str:
-        key = f"{camera}/{digest[:2]}/{digest}{suffix}"
+        key = _key(camera, digest, suffix)
         final = self.path(key)
         for folder in (final.parent.parent, final.parent):
             _make_folder(folder)
@@ -187,6 +192,10 @@ def camera_of(key: str) -> str:
     if match is None:
         raise BadKeyError("not the key of a stored file")
     return match["camera"]
+
+
+def _key(camera: str, digest: str, suffix: str) -> str:
+    return f"{camera}/{digest[:2]}/{digest}{suffix}"
 
 
 def _check_names(camera: str, suffix: str) -> None:

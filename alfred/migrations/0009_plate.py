@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('artifact', models.CharField(blank=True, help_text='a JPEG; empty until it is made', max_length=160)),
+                ('writes', models.CharField(blank=True, help_text='the file that is being written, before it is there', max_length=160)),
                 ('width', models.PositiveIntegerField(default=0)),
                 ('height', models.PositiveIntegerField(default=0)),
                 ('covered', models.FloatField(default=0, help_text='share of the picture that people hid and that is filled in')),

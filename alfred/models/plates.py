@@ -19,6 +19,9 @@ class Plate(models.Model):
     camera = models.ForeignKey(Camera, on_delete=models.PROTECT, related_name="plates")
     recording = models.ForeignKey(Recording, on_delete=models.PROTECT, null=True, help_text="what it was made of")
     artifact = models.CharField(max_length=160, blank=True, help_text="a JPEG; empty until it is made")
+    writes = models.CharField(
+        max_length=160, blank=True, help_text="the file that is being written, before it is there"
+    )
     width = models.PositiveIntegerField(default=0)
     height = models.PositiveIntegerField(default=0)
     covered = models.FloatField(default=0, help_text="share of the picture that people hid and that is filled in")

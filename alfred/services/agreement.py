@@ -9,12 +9,12 @@ from itertools import combinations
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from alfred.core.agreement import cohen_kappa
 from alfred.core.methodologies import Label
-from alfred.models import Answer, Camera, Event, Lane, Role, User, Verdict, audit
+from alfred.models import Answer, Camera, Event, Lane, Lease, Role, User, Verdict, audit
 from alfred.models.people import cameras_of
 from alfred.services import correct, labels, plates
 
@@ -114,9 +114,13 @@ class Pair:
 
 
 def pairs(camera: Camera) -> list[Pair]:
-    """Every two people with segments in common, the most in common first; adjudications are no opinion."""
+    """Every two people with segments in common, the most in common first; adjudications are no opinion.
+
+    What somebody judged by choice is left out: of clear cases people agree more than of others.
+    """
     rows = Verdict.objects.filter(event__camera=camera, superseded_by__isnull=True, adjudicates=False)
-    rows = rows.filter(batch__isnull=True).exclude(event__lane=Lane.KNOWN)
+    by_choice = Lease.objects.filter(event=OuterRef("event"), user=OuterRef("user"), chosen=True)
+    rows = rows.filter(batch__isnull=True).exclude(Q(event__lane__in=(Lane.KNOWN, Lane.ALERT)) | Exists(by_choice))
     rows = rows.filter(answer__in=(Answer.NORMAL, Answer.ANOMALY), scripted=False)
     twice = rows.filter(second=True).values("segment")
     said: dict[int, dict[str, int]] = defaultdict(dict)

@@ -22,6 +22,7 @@ from alfred.models import (
     Segment,
     SegmentScore,
     SegmentTruth,
+    TrialAnswer,
     Verdict,
 )
 
@@ -31,19 +32,19 @@ AT_LEAST = 3
 """People who must have answered: of fewer, a figure of the team would be one of a person."""
 
 
-def truths(camera_id: int) -> dict[int, bool]:
+def truths(*cameras: int) -> dict[int, bool]:
     """Segments of a camera whose truth is known, and whether they are anomalous.
 
     Imported truth of validation files, and what a supervisor ruled on; a ruling overrules a file.
     """
     imported = SegmentTruth.objects.filter(
-        segment__camera_id=camera_id,
+        segment__camera__in=cameras,
         segment__recording__purpose=Recording.Purpose.VALIDATION,
         segment__recording__quarantined="",
         segment__score__value__isnull=False,
     )
     ruled = Verdict.objects.filter(
-        event__camera_id=camera_id,
+        event__camera__in=cameras,
         adjudicates=True,
         superseded_by__isnull=True,
         answer__in=(Answer.NORMAL, Answer.ANOMALY),
@@ -116,9 +117,10 @@ def team(camera: Camera) -> Team:
     since = timezone.now() - timedelta(days=DAYS)
     elsewhere = Verdict.objects.filter(segment=OuterRef("segment"), user=OuterRef("user"), pk__lt=OuterRef("pk"))
     elsewhere = elsewhere.exclude(event=OuterRef("event"))
+    in_trial = TrialAnswer.objects.filter(segment=OuterRef("segment"), user=OuterRef("user"))
     rows = Verdict.objects.filter(
         event__camera=camera, event__lane=Lane.KNOWN, created_at__gte=since, superseded_by__isnull=True, scripted=False
-    ).exclude(Q(answer__in=(Answer.UNDO, Answer.SKIP)) | Exists(elsewhere))
+    ).exclude(Q(answer__in=(Answer.UNDO, Answer.SKIP)) | Exists(elsewhere) | Exists(in_trial))
     known, said = truths(camera.pk), list(rows.values_list("segment_id", "user_id", "answer"))
     decided = [(known[s], answer) for s, _, answer in said if s in known and answer != Answer.UNSURE]
     anomalies = [answer for anomalous, answer in decided if anomalous]

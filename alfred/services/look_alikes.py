@@ -164,6 +164,8 @@ def confirm(user: User, token: str, answers: Mapping[UUID, Answer], key: UUID) -
     if said["user"] != user.pk or set(answers) != set(checked):
         raise NotAlike(_("Every one of those shown has to be judged."))
     like = Event.objects.select_related("camera").get(pk=said["like"], camera__in=cameras_of(user))
+    # All at once, in one order: of two people whose look-alikes overlap, one waits for the other.
+    list(Event.objects.filter(pk__in=said["events"]).select_for_update(of=("self",)).order_by("pk").values_list("pk"))
     for event in checked:
         record_verdict.record(user, event, answers[event], uuid5(key, str(event)), chosen=True)
     if set(answers.values()) != {Answer.NORMAL}:

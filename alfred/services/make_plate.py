@@ -62,14 +62,16 @@ def _sampled(context: JobContext, recording: Recording) -> tuple[list[Image], li
 def _store(context: JobContext, plate_id: int, recording: Recording, scene: EmptyScene) -> None:
     height, width = scene.image.shape[:2]
     facts = {"width": width, "height": height, "covered": scene.covered, "frames": scene.frames}
-    data, key, plate = as_jpeg(scene.image), "", None
+    data, plate = as_jpeg(scene.image), None
+    key = artifacts().key_of(recording.camera.slug, data, ".jpg")
+    plates.note_file(plate_id, key)
     try:
         with transaction.atomic():
             plate = plates.locked(plate_id)  # the camera before the job, as who takes a plate back locks them
             fence(context.job_id, context.attempt)
             if plate is None:
                 return
-            key = artifacts().put_bytes(recording.camera.slug, data, ".jpg")
+            artifacts().put_bytes(recording.camera.slug, data, ".jpg")
             row = Plate.objects.filter(pk=plate_id)
             row.update(recording=recording, artifact=key, made_at=timezone.now(), **facts)
             said = {"plate": plate_id, "recording": recording.pk, "artifact": key, "covered": round(scene.covered, 4)}

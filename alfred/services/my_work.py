@@ -12,7 +12,7 @@ from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subqu
 from django.utils import timezone
 
 from alfred.core.methodologies import Label
-from alfred.models import Answer, Correction, Event, SnapshotLabel, User, Verdict
+from alfred.models import Answer, Correction, Event, Lane, SnapshotLabel, User, Verdict
 from alfred.models.people import cameras_of
 from alfred.services.late_labels import USED
 from alfred.services.record_verdict import UNDO_FOR
@@ -20,6 +20,7 @@ from alfred.services.record_verdict import UNDO_FOR
 LISTED = 30
 ROWS = 300
 """Verdicts looked at for that; one answer is several where an event asks about several segments."""
+AS_LABEL: dict[str, Label] = {Answer.NORMAL: Label.NORMAL, Answer.ANOMALY: Label.ANOMALY}
 AT_LEAST = 3
 """People a team's figures need: of two, each could read the other's off them."""
 
@@ -93,7 +94,9 @@ def _newest(user: User) -> list[Mine]:
         corrected=Exists(asked),
         ruled=Subquery(ruling.order_by("-id").values("answer")[:1]),
         ruled_why=Subquery(ruling.order_by("-id").values("comment")[:1]),
+        lane=F("event__lane"),
         round=Subquery(used.order_by("snapshot").values("snapshot__round__ordinal")[:1]),
+        used_as=Subquery(used.order_by("snapshot").values("label")[:1]),
     ).order_by("-id")[:ROWS]
     limit = timezone.now() - UNDO_FOR
     pressed: dict[tuple[UUID, str], Mine] = {}
@@ -109,7 +112,7 @@ def _newest(user: User) -> list[Mine]:
             ruled="" if row.adjudicates else row.ruled or "",
             ruled_why=row.ruled_why or "",
             batch=row.batch_id,
-            round=row.round,
+            round=row.round if row.lane != Lane.KNOWN and AS_LABEL.get(row.answer) == row.used_as else None,
         )
         pressed.setdefault((row.key, row.answer), mine)
     return list(pressed.values())[:LISTED]

@@ -151,6 +151,14 @@ def facts(camera: Camera) -> dict[str, Any]:
     }
 
 
+def note_file(plate_id: int, key: str) -> None:
+    """Before a picture is written: a worker killed in the middle leaves a row that names the file, to go with it."""
+    plate = Plate.objects.filter(pk=plate_id).first()
+    if plate and plate.writes != key:
+        delete_file(plate.writes, plate)
+        Plate.objects.filter(pk=plate_id).update(writes=key)
+
+
 def delete_file(key: str, of: Plate) -> None:
     """Delete the picture, unless another plate is the same to the byte."""
     if key and not Plate.objects.filter(artifact=key).exclude(pk=of.pk).exists():
@@ -175,5 +183,6 @@ def _take_back(plate: Plate, by: User) -> None:
 
 def _delete(plate: Plate) -> None:
     """First the file, then the row: a kill between leaves no pixels that nobody knows of."""
-    delete_file(plate.artifact, plate)
+    for key in {plate.artifact, plate.writes}:
+        delete_file(key, plate)
     Plate.objects.filter(pk=plate.pk).delete()

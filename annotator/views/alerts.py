@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from alfred.models import Segment
 from alfred.models.people import cameras_of
-from alfred.services import alerts, pose_window
+from alfred.services import alerts, pose_window, trial
 from annotator.access import alert_for, chosen_camera, person
 
 
@@ -62,7 +62,9 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def judge(request: HttpRequest, pk: int) -> HttpResponse:
-    """Put the alert on this person's stage."""
+    """Put the alert on this person's stage; not yet on that of who is new."""
+    if trial.due(person(request)):
+        return redirect("trial")
     try:
         alerts.judge(person(request), pk)
     except Segment.DoesNotExist:

@@ -86,7 +86,7 @@ ROUTES = {
     "review-more": Route("outsider", 200),
     "trial": Route("outsider", 200),
     "trial-poses": Route("outsider", 404, at=_flagged),
-    "trial-answer": Route("outsider", 404, "post", _flagged, lambda w: {"answer": "normal"}),
+    "trial-answer": Route("annotator", 302, "post", _flagged, lambda w: {"answer": "normal"}),
     "keys": Route("outsider", 200),
     "alike": Route("annotator", 200, at=_event),
     "alike-confirm": Route("annotator", 302, "post", _event),

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from alfred.core.methodologies import Label
 from alfred.models import Answer, AuditEntry, Camera, Event, EventSegment, Lane, Segment, Verdict
-from alfred.services import agreement, batches, effort, labels, lease, pose_window, record_verdict
+from alfred.services import agreement, alerts, batches, effort, labels, lease, pose_window, record_verdict
 from alfred.services.record_verdict import Details
 from tests import crowd, world
 
@@ -157,6 +157,20 @@ def test_pairs_of_people_with_what_they_agree_on(view: Camera) -> None:
     (pair,) = agreement.pairs(view)
     assert (pair.people, pair.segments, pair.agreed) == (("alice", "bob"), 10, 9)
     assert pair.kappa == pytest.approx((0.9 - 0.5) / 0.5)
+
+
+def test_what_somebody_chose_to_judge_is_in_no_pair(view: Camera) -> None:
+    Camera.objects.update(second_share=1.0)
+    cast = world.people(view)
+    high, low = crowd.seen(view, crowd.piece(view, 0), [3.0, 2.5])
+    for segment in (high, low):
+        crowd.asked(segment)
+    chosen = alerts.judge(cast.alice, high.pk)
+    for event in (chosen, low.events.get()):
+        world.answer(cast.alice, event, Answer.ANOMALY)
+        world.answer(cast.bob, event, Answer.ANOMALY)
+    (pair,) = agreement.pairs(view)
+    assert (pair.segments, pair.agreed) == (1, 1)
 
 
 def two_asked(view: Camera) -> tuple[Event, Segment, Segment]:

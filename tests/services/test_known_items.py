@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from alfred.models import Answer, Camera, Event, EventSegment, Lane, Segment, Slice
+from alfred.models import Answer, Camera, Event, EventSegment, Lane, Segment, Slice, TrialAnswer
 from alfred.services import add_camera, agreement, known_items, labels, lease, slices
 from tests import world
 
@@ -92,6 +92,19 @@ def test_the_teams_misses_are_counted_with_an_exact_interval_and_only_of_three_p
     assert found.miss_rate is not None
     assert found.miss_rate == pytest.approx((1.0, exact.low, exact.high), abs=1e-6)
     assert (found.alarmed, found.unsure) == (0, 0)
+
+
+def test_who_has_been_told_the_truth_of_an_item_does_not_count() -> None:
+    """Newcomers judge the same items first, and see how it went."""
+    view = knowing(known_share=0.5)
+    world.scored(view, seed=1, minutes=4, anomaly_share=0.5)
+    (event, *_), cast = known_events(view), world.people(view)
+    segment = event.segments.get()
+    TrialAnswer.objects.create(user=cast.alice, segment=segment, anomalous=True, answer=Answer.NORMAL)
+    world.answer(cast.alice, event, Answer.NORMAL)
+    assert known_items.team(view).people == 0
+    world.answer(cast.bob, event, Answer.NORMAL)
+    assert known_items.team(view).people == 1
 
 
 def test_who_has_judged_the_segment_elsewhere_does_not_count() -> None:

@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import pytest
 from django.core import signing
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from scipy.stats import hypergeom
 
 from alfred.core.methodologies import Label
@@ -105,6 +107,16 @@ def test_what_others_took_meanwhile_is_left_to_them(found: Stage) -> None:
     done = look_alikes.confirm(found.cast.alice, alike.token, all_normal(alike), uuid4())
     assert (done.together, done.gone) == (len(unseen) - 2, 2)
     assert not Verdict.objects.filter(event__in=unseen[:2], batch__isnull=False).exists()
+
+
+def test_overlapping_look_alikes_of_two_people_wait_for_each_other(found: Stage) -> None:
+    """All are locked first, in one order, whatever order the sample was drawn in: no deadlock."""
+    _, alike = seek(found)
+    with CaptureQueriesContext(connection) as seen:
+        look_alikes.confirm(found.cast.alice, alike.token, all_normal(alike), uuid4())
+    locks = [q["sql"] for q in seen.captured_queries if "FOR UPDATE" in q["sql"] and '"alfred_event"' in q["sql"]]
+    assert all(pk.hex in locks[0].replace("-", "") for pk in alike.events)
+    assert " ORDER BY 1 ASC FOR UPDATE" in locks[0] and locks[0].startswith('SELECT "alfred_event"."id" AS "pk" FROM')
 
 
 def test_undo_takes_the_group_back_and_then_it_is_gone(found: Stage) -> None:

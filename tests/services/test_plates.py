@@ -222,6 +222,26 @@ def test_taken_back_while_it_is_made_it_leaves_no_pixels(
     assert acts(view) == ["ask for plate", "call off plate"]
 
 
+def test_a_worker_killed_after_writing_leaves_no_picture_that_nobody_knows_of(
+    view: Camera, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = plates.request(view, admin)
+    job = world.job_of(plate.pk, "plate")
+    assert job.claim("one:1")
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise RuntimeError("as if it had been killed: nothing is tidied up")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(make_plate.audit, "record", killed)
+        patch.setattr(plates, "delete_file", lambda *_: None)
+        with pytest.raises(RuntimeError):
+            make_plate.run(JobContext(job.pk, job.attempts, lambda *_: None), plate.pk)
+    assert len(stored(view)) == 1
+    plates.refuse(plate.pk, admin)
+    assert stored(view) == set()
+
+
 def test_the_database_allows_one_approved_and_one_to_approve(view: Camera, admin: User) -> None:
     approved = made(view, admin)
     plates.approve(approved.pk, admin)

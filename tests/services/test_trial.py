@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from alfred.models import Answer, Camera, Segment, SegmentTruth, TrialAnswer, User, Verdict
+from alfred.models import Answer, Camera, Membership, Segment, SegmentTruth, TrialAnswer, User, Verdict
 from alfred.services import trial
 from tests import crowd, world
 
@@ -25,7 +27,7 @@ def knowing(normals: int = 30, anomalies: int = 30) -> Camera:
 
 
 def items(user: User) -> dict[int, bool]:
-    return trial._items(user, trial._cameras(user))
+    return trial._items(user)
 
 
 def answer_all(user: User, said: Answer | None = None) -> None:
@@ -81,8 +83,60 @@ def test_the_first_answer_stays_and_no_other_segment_is_an_item() -> None:
     assert TrialAnswer.objects.get().answer == Answer.ANOMALY
     other = Segment.objects.exclude(pk__in=items(cast.alice)).first()
     assert other is not None
+    trial.answer(cast.alice, other.pk, Answer.NORMAL)
+    assert TrialAnswer.objects.count() == 1
     with pytest.raises(Segment.DoesNotExist):
-        trial.answer(cast.alice, other.pk, Answer.NORMAL)
+        trial.item_for(cast.alice, other.pk)
+    with pytest.raises(Segment.DoesNotExist):
+        trial.answer(cast.charlie, item.pk, Answer.NORMAL)
+
+
+def test_new_truth_takes_the_place_of_one_item_at_most() -> None:
+    view = knowing()
+    alice = world.people(view).alice
+    before = items(alice)
+    for anomalous in (False, True):
+        (segment,) = crowd.seen(view, None, [0.5], purpose="validation")
+        SegmentTruth.objects.create(segment=segment, anomalous=anomalous, n_anomalous_poses=60 * anomalous)
+    after = items(alice)
+    assert len(set(before) - set(after)) <= 2
+    assert [s for s in before if s in after] == [s for s in after if s in before]
+
+
+def test_it_is_over_for_who_has_judged_and_for_admins() -> None:
+    """The truth of what waits in the queue is told to nobody who judges there."""
+    view = knowing()
+    cast = world.people(view)
+    item = trial.next_item(cast.alice)
+    assert item is not None and trial.next_item(cast.admin) is None
+    trial.answer(cast.alice, item.pk, Answer.NORMAL)
+    for segment in crowd.seen(view, crowd.piece(view, 0), [2.0] * trial.EXPERIENCED):
+        crowd.said(cast.alice, segment)
+    assert trial.next_item(cast.alice) is None and len(trial.results(cast.alice)) == 1
+    trial.answer(cast.alice, next(s for s in items(cast.alice) if s != item.pk), Answer.NORMAL)
+    assert len(trial.results(cast.alice)) == 1
+
+
+def test_results_of_a_camera_that_is_no_longer_theirs_are_not_shown() -> None:
+    alice = world.people(knowing()).alice
+    answer_all(alice)
+    Membership.objects.filter(user=alice).delete()
+    assert trial.results(alice) == []
+
+
+def test_as_many_queries_for_many_cameras_as_for_one() -> None:
+    view = knowing()
+    alice = world.people(view).alice
+    client = Client()
+    client.force_login(alice)
+    spent = []
+    for yards in (5, 0):
+        with CaptureQueriesContext(connection) as seen:
+            client.get(reverse("trial"))
+        spent.append(len(seen))
+        for n in range(yards):
+            world.add_camera.allow(alice, crowd.camera(f"Yard {n}", trial_first=True), world.Role.ANNOTATOR)
+    assert spent[0] == spent[1] <= 14
 
 
 def test_who_has_judged_before_is_not_new() -> None:

@@ -49,8 +49,9 @@ export function forget(root) {
   fetched.delete(root.dataset.video);
 }
 
-// Pictures of empty scenes, one a camera: its events follow each other.
+// Pictures of empty scenes, of the cameras seen last: a camera's events often follow each other.
 const plates = new Map();
+const PLATES = 4;
 
 function plateAt(url) {
   if (!plates.has(url)) {
@@ -59,6 +60,7 @@ function plateAt(url) {
     const opened = image.decode().then(() => image);
     opened.catch(() => plates.delete(url));
     plates.set(url, opened);
+    if (plates.size > PLATES) plates.delete(plates.keys().next().value);
   }
   return plates.get(url);
 }

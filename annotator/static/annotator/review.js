@@ -167,6 +167,12 @@ async function takeBack() {
   show(section);
 }
 
+// An event that was fetched ahead and is not ours any more.
+function drop(queued) {
+  forget(queued.content.querySelector("[data-player]"));
+  queued.remove();
+}
+
 // What is on the stage waits as the first of those ahead; of more than three the server gives the last away.
 function putBack() {
   const section = current();
@@ -177,7 +183,7 @@ function putBack() {
   held.dataset.queued = section.dataset.event;
   held.content.append(section);
   ahead.prepend(held);
-  [...ahead.querySelectorAll("template")].slice(3).forEach((extra) => extra.remove());
+  [...ahead.querySelectorAll("template")].slice(3).forEach(drop);
 }
 
 // The camera's guide: by key, and by itself once after it has changed.
@@ -354,7 +360,7 @@ async function comeBack() {
   await heartbeat();
   const section = current();
   if (!section || heldNow.has(section.dataset.event)) return;
-  ahead.replaceChildren();
+  ahead.querySelectorAll("template").forEach(drop);
   showFetching();
   say(gettext("You were away, so your events went back to the queue."), "success");
   fetchNext();
@@ -371,7 +377,7 @@ async function heartbeat() {
     unseen = new Set(found.unseen);
     showChangedGuide();
     if (!outbox.waiting.length) showCount(found.waiting);
-    ahead.querySelectorAll("template").forEach((one) => { if (!held.has(one.dataset.queued)) { forget(one.content.querySelector("[data-player]")); one.remove(); } });
+    ahead.querySelectorAll("template").forEach((one) => { if (!held.has(one.dataset.queued)) drop(one); });
     if (ahead.querySelectorAll("template").length < 3) fetchAhead();
   } catch { /* the next beat comes */ }
 }
