@@ -93,6 +93,8 @@ def find(user: User, event_id: UUID) -> Found:
     if like.pk not in described:
         raise NotAlike(_("There were several people in this one; look-alikes are sought of one person's movement."))
     near = _nearest(described[like.pk], {e.pk: described[e.pk] for e in waiting if e.pk in described})
+    if not near:
+        raise NotAlike(_("Nothing looks like it of what waits, or what does is to be judged one by one."))
     if len(near) < LEAST:
         words = _("Only %(n)d waiting events look like it: too few to be worth a check of some of them.")
         raise NotAlike(words % {"n": len(near)})

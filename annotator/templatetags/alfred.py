@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 from alfred.core.phrases import listed
 from alfred.models import Job, Round
 from alfred.reports.camera_report import Rate
-from alfred.services import preferences
+from alfred.services import anomaly_kinds, preferences
 from alfred.services.language import translated as in_language
 from annotator.glossary import GLOSSARY
 
@@ -71,6 +71,11 @@ def own_keys(context: template.RequestContext) -> SafeString:
 def translated(words: str) -> str:
     """A sentence made below the web app, or stored with a row, in the language of the page."""
     return in_language(words)
+
+
+@register.filter
+def kind_of_anomaly(kind: str) -> str:
+    return anomaly_kinds.in_words(kind)
 
 
 @register.filter
