@@ -228,10 +228,10 @@ def undo(user: User) -> Event:
         raise NothingToUndo(_("There is nothing of yours from the last 30 minutes to undo."))
     rows = Event.objects.select_related("camera", "recording", "clip")
     rows = rows.annotate(guide=guide.newest_of(OuterRef("camera")), plate=plates.shown_with())
+    if verdict.batch_id:
+        batches.take_back(user, verdict.batch_id)  # locks all of them, in their order
     event = rows.select_for_update(of=("self",)).get(pk=verdict.event_id)
     if verdict.batch_id:
-        batches.take_back(user, verdict.batch_id)
-        event.refresh_from_db(fields=["state"])
         lease.take_ahead(event, user)
         return event
     said = list(
