@@ -24,8 +24,8 @@ COLOURS = {
 }
 
 STORE = """
-INSERT INTO alfred_plate (camera_id, recording_id, artifact, writes, width, height, covered, frames, made_by_id, made_at,
-  approved_by_id, approved_at)
+INSERT INTO alfred_plate (camera_id, recording_id, artifact, writes, width, height, covered, frames, made_by_id,
+  made_at, approved_by_id, approved_at)
 SELECT c.id, NULL, %s, '', 320, 180, 0, 41, u.id, now(), u.id, now() FROM alfred_camera c, alfred_user u
 WHERE c.slug = 'simulated-yard' AND u.username = 'admin' RETURNING id"""
 
