@@ -140,9 +140,14 @@ def advance(camera: Camera) -> None:
 
 
 def calibrate_if_due(camera: Camera) -> None:
-    """Have θ found on the frozen set wherever the threshold in force was found on another, or on none."""
+    """Have θ found on the frozen set wherever the threshold in force was found on another, or on none.
+
+    Not what somebody went back to since: a rollback takes its own θ along, until there is a newer set.
+    """
     present, deployed = frozen_set(camera.pk), in_force(camera.pk)
     if present is None or deployed is None or deployed.threshold.validation_set_id == present.pk:
+        return
+    if deployed.restores_id and present.frozen_at and present.frozen_at <= deployed.since:
         return
     key = f"calibrate:{camera.pk}:set:{present.pk}:deployment:{deployed.pk}"
     queue(camera.pk, Job.Kind.CALIBRATE, camera.pk, key=key)

@@ -96,7 +96,7 @@ def find(user: User, event_id: UUID) -> Found:
     if not near:
         raise NotAlike(_("Nothing looks like it of what waits, or what does is to be judged one by one."))
     if len(near) < LEAST:
-        words = _("Only %(n)d waiting events look like it: too few to be worth a check of some of them.")
+        words = _("Of what waits too few look like it (%(n)d) to be worth a check of some of them.")
         raise NotAlike(words % {"n": len(near)})
     seed = like.pk.int % 2**62
     drawn = np.random.default_rng(seed).choice(len(near), to_check(len(near)), replace=False)

@@ -439,3 +439,15 @@ def test_writing_a_comment_answers_nothing_and_the_comment_is_kept(demo: Demo, b
     assert stored_once(demo, [event], "ben") == {"normal"}
     assert {one.comment for one in standing(demo, [event])} == {"a man and a sunshade, 1 nap"}
     expect(ben.locator("[data-comment]")).to_have_value("")
+
+
+def test_a_letter_answers_while_a_list_has_the_focus_and_changes_nothing_in_it(demo: Demo, ben: Page) -> None:
+    event = event_of(ben)
+    ben.locator("details.finer > summary").click()
+    reason = ben.locator("[data-reason]")
+    chosen = reason.locator("option").nth(2).get_attribute("value")
+    reason.select_option(chosen)
+    reason.focus()
+    assert answer(demo, ben, "n") == event
+    given = demo.ask("SELECT DISTINCT reason FROM alfred_verdict WHERE event_id::text = %s", event)
+    assert given == [(chosen,)]

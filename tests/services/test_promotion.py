@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from alfred.core import drift as core_drift
-from alfred.models import AuditEntry, Camera, Deployment, DetectorVersion, Evaluation, Round, SegmentScore, Threshold
-from alfred.services import deploy, drift
+from alfred.models import (
+    AuditEntry,
+    Camera,
+    Deployment,
+    DetectorVersion,
+    Evaluation,
+    Job,
+    Round,
+    SegmentScore,
+    Threshold,
+    ValidationSet,
+)
+from alfred.services import build_validation, deploy, drift
 from alfred.services.deploy import Refused
 from alfred.services.launch_round import launch
 from tests import world
@@ -40,6 +52,14 @@ def test_promote_and_roll_back_append() -> None:
     assert "too many alerts" in back.why and scene.deployed == back
     with pytest.raises(Refused, match="in force already"):
         deploy.roll_back(scene.view.pk, base.pk, scene.cast.admin, "again")
+    # what the sweep does next leaves that θ alone, though there is a set it was not found on; a newer one counts
+    calibrations = Job.objects.filter(camera=scene.view, kind="calibrate", state="queued")
+    number = ValidationSet.objects.filter(camera=scene.view).count()
+    for frozen_at, asked in ((back.since, 0), (timezone.now(), 1)):
+        number += 1
+        ValidationSet.objects.create(camera=scene.view, number=number, origin="warmup", frozen_at=frozen_at)
+        build_validation.advance_all()
+        assert calibrations.count() == asked
     assert AuditEntry.objects.filter(camera=scene.view, action="deploy", by=scene.cast.admin).count() == 2
 
 

@@ -5,8 +5,11 @@ const NAMES = { " ": "Space", ",": "Comma", ".": "Period", "[": "BracketLeft", "
 const FIXED = { ArrowLeft: "second-back", ArrowRight: "second-forth", Backspace: "undo", "?": "help" };
 const SHOWN = { Space: gettext("space"), Comma: ",", Period: ".", BracketLeft: "[", BracketRight: "]", Minus: "-", Equal: "=", Slash: "/", Semicolon: ";" };
 
+export const isLetter = (e) => e.key.length === 1 && e.key !== " " && !e.ctrlKey && !e.metaKey && !e.altKey;
+
 export function typing(e) {
   const t = e.target;
+  if (t.matches?.("select[data-passes-letters]")) return e.isComposing || !isLetter(e);
   return e.isComposing || t.isContentEditable || /^(TEXTAREA|SELECT)$/.test(t.tagName) || (t.tagName === "INPUT" && !["range", "radio"].includes(t.type));
 }
 

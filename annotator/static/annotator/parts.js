@@ -1,9 +1,16 @@
 // Saying more than one key: each person by themselves, the range that is meant, why, and a comment.
+import { isLetter } from "./keys.js";
 import { filled, gettext } from "./words.js";
 
 const STATES = [["same", gettext("as answered")], ["normal", gettext("normal")], ["anomaly", gettext("anomaly")], ["", gettext("left out")]];
 
 const LEAST_S = 1;
+
+// A list that has the focus would take the letter of an answer for a choice of its own; here letters are answers.
+function keepLetters(select) {
+  select.dataset.passesLetters = "";
+  select.addEventListener("keydown", (e) => { if (isLetter(e)) e.preventDefault(); });
+}
 
 export class Parts {
   constructor(side, player) {
@@ -13,6 +20,7 @@ export class Parts {
     this.text = side.querySelector("[data-comment]");
     this.box = side.querySelector(".finer");
     this.player = player;
+    keepLetters(this.reason);
     this.text.addEventListener("keydown", (e) => { if (e.key === "Enter" || e.key === "Escape") { e.preventDefault(); this.text.blur(); } });
     this.reset();
   }
@@ -35,6 +43,7 @@ export class Parts {
       const select = document.createElement("select");
       for (const [value, words] of STATES) select.append(new Option(words, value));
       select.addEventListener("change", () => { if (select.value === "same") delete this.people[name]; else this.people[name] = select.value; });
+      keepLetters(select);
       label.append(`● ${name} `, select);
       this.list.append(label);
     }

@@ -309,6 +309,7 @@ function act(action) {
 }
 
 document.addEventListener("keydown", (e) => {
+  if (e.key === "Escape") { guide.hidden = help.hidden = true; if (e.target.matches("select")) e.target.blur(); return; }
   const action = keys.action(e);
   if (!action) return;
   const onButton = e.target.tagName === "BUTTON" || e.target.tagName === "A" || e.target.tagName === "SUMMARY";
