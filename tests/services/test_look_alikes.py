@@ -154,7 +154,7 @@ def test_why_there_is_nothing_to_confirm_is_said(found: Stage, monkeypatch: pyte
         look_alikes.find(found.cast.charlie, like.pk)
     with monkeypatch.context() as patch:
         patch.setattr(look_alikes, "LEAST", 1000)
-        with pytest.raises(look_alikes.NotAlike, match="too few to be worth"):
+        with pytest.raises(look_alikes.NotAlike, match="too few look like it"):
             look_alikes.find(found.cast.alice, like.pk)
     slices.close(slice_of(found))
     with pytest.raises(look_alikes.NotAlike, match="Nothing looks like it"):
