@@ -76,7 +76,7 @@ def _store(context: JobContext, plate_id: int, recording: Recording, scene: Empt
             row.update(recording=recording, artifact=key, made_at=timezone.now(), **facts)
             said = {"plate": plate_id, "recording": recording.pk, "artifact": key, "covered": round(scene.covered, 4)}
             audit.record("make plate", camera=plate.camera, by=plate.made_by, **said)
-    except BaseException:  # no row would ever tell of these pixels
+    except BaseException:  # the row names the file, but it is not to lie there until somebody takes the plate back
         if plate:
             plates.delete_file(key, plate)
         raise
