@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from alfred.detectors import presets, weights
 from alfred.detectors.base import Cancelled, Progress, TrainingLog, checked_windows
-from alfred.detectors.threads import one_thread
+from alfred.detectors.cpu import lean_cpu
 from alfred.detectors.training import TrainingSettings
 from alfred.pose.windows import WindowSpec
 
@@ -97,7 +97,7 @@ class Learned(ABC, Generic[Model]):
         """The layers with their present weights, in evaluation mode."""
         return self._model
 
-    @one_thread()
+    @lean_cpu()
     def fit(
         self,
         windows: Array,
@@ -121,7 +121,7 @@ class Learned(ABC, Generic[Model]):
         self._card = {"training": log.settings}
         return log
 
-    @one_thread()
+    @lean_cpu()
     def fine_tune(
         self,
         windows: Array,
@@ -146,7 +146,7 @@ class Learned(ABC, Generic[Model]):
         self._card = {**self._card, "fine_tuned": [*self._card.get("fine_tuned", []), log.settings]}
         return log
 
-    @one_thread()
+    @lean_cpu()
     @torch.inference_mode()
     def score(self, windows: Array) -> Array:
         """(n, C, T, 18) → (n,), finite, higher = more anomalous; what it measures says `info()["score"]`."""

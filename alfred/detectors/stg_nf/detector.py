@@ -16,7 +16,7 @@ from alfred.detectors.stg_nf import weights
 from alfred.detectors.stg_nf.folded import LARGEST, FoldedScorer
 from alfred.detectors.stg_nf.model import FlowSettings, StgNfModel, seeded_model
 from alfred.detectors.stg_nf.training import labelled, train
-from alfred.detectors.threads import one_thread
+from alfred.detectors.cpu import lean_cpu
 from alfred.detectors.training import TrainingSettings
 from alfred.pose.windows import WindowSpec
 
@@ -77,7 +77,7 @@ class StgNf(Learned[StgNfModel]):
             model.mark_initialised()
         return train(model, windows, settings, seed=seed, progress=progress, cancelled=cancelled)
 
-    @one_thread()
+    @lean_cpu()
     def fit_labelled(
         self,
         windows: Array,

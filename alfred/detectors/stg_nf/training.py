@@ -23,7 +23,7 @@ from alfred.detectors import training
 from alfred.detectors.base import Cancelled, Progress, TrainingLog
 from alfred.detectors.stg_nf.folded import frozen_norm
 from alfred.detectors.stg_nf.model import EPSILON, FlowStep, StgNfModel, bias_of
-from alfred.detectors.threads import one_thread
+from alfred.detectors.cpu import lean_cpu
 from alfred.detectors.training import TrainingSettings
 
 Nll = Callable[[StgNfModel, Tensor, Tensor | None], Tensor]
@@ -32,7 +32,7 @@ LABELLED = 3
 """Channels of windows that say what they are."""
 
 
-@one_thread()
+@lean_cpu()
 def train(
     model: StgNfModel,
     windows: npt.NDArray[np.float32],

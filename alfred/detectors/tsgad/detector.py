@@ -91,10 +91,11 @@ class Tsgad(Learned[GaVae]):
     def _mean_latent(self, model: GaVae, windows: Array) -> Tensor:
         """Mean and log sigma of the latent, averaged over a sample of the windows: (D, 2)."""
         index = np.unique(np.linspace(0, len(windows) - 1, _LATENT_SAMPLE).round().astype(np.intp))
+        encoder = fused(model)
         total = torch.zeros(model.settings.latent_size, 2, device=self._device)
         for at in range(0, len(index), self.CHUNK):
             part = np.array(windows[index[at : at + self.CHUNK]], np.float32)
-            total += model.encode(torch.from_numpy(part).to(self._device)).sum(dim=0)
+            total += encoder.encode(torch.from_numpy(part).to(self._device)).sum(dim=0)
         return total / len(index)
 
     def _scores(self, windows: Tensor) -> Tensor:
