@@ -45,6 +45,10 @@ class AlertChannel(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def goes_to(self) -> str:
+        return self.url or ", ".join(self.addresses)
+
 
 class ChannelCamera(models.Model):
     """A camera whose alerts a channel sends."""
@@ -73,6 +77,7 @@ class AlertDelivery(models.Model):
     people = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
+    sent_to = models.TextField(blank=True, help_text="the address of the last try; the channel's may be another by now")
     not_before = models.DateTimeField(null=True)
     error = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

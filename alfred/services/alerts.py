@@ -71,7 +71,10 @@ def minute_of(segment: Segment) -> datetime:
 
 
 def groups(rows: Iterable[SegmentScore]) -> list[Group]:
-    """By camera, recording and minute, in the order they come in: one line, however much happens within it."""
+    """By camera, recording and minute: one line, however much happens within it.
+
+    Recordings stand in the order they come in, the minutes of each with the latest first.
+    """
     found: dict[tuple[int, datetime], Group] = {}
     highest: dict[tuple[int, datetime], tuple[bool, float]] = {}
     for row in rows:
@@ -88,7 +91,8 @@ def groups(rows: Iterable[SegmentScore]) -> list[Group]:
     for one in seen:
         if (one.recording_id, one.minute) in found:
             found[one.recording_id, one.minute].seen_by = one.user.username
-    return list(found.values())
+    place = {recording: n for n, recording in enumerate(dict.fromkeys(recording for recording, _ in found))}
+    return sorted(found.values(), key=lambda one: (place[one.peak.recording_id], -one.minute.timestamp()))
 
 
 def alert_for(user: User, segment_id: int) -> Segment:

@@ -88,7 +88,7 @@ def _claim() -> _Claimed | None:
         last.attempts += 1
         held_until = now + AGAIN_AFTER[min(last.attempts, len(AGAIN_AFTER)) - 1]
         AlertDelivery.objects.filter(pk__in=[one.pk for one in waiting]).update(
-            attempts=last.attempts, not_before=held_until
+            attempts=last.attempts, not_before=held_until, sent_to=last.channel.goes_to
         )
         return _Claimed(last, [one for one in waiting if one.pk != last.pk])
     return None

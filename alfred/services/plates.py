@@ -5,6 +5,7 @@ Needs no decoder; `make_plate` makes them.
 
 from __future__ import annotations
 
+from functools import partial
 from io import BufferedReader
 from typing import Any
 
@@ -80,11 +81,14 @@ def approve(plate_id: int, by: User) -> None:
     if not may_have(plate.camera):
         raise Refused(why_not(plate.camera))
     older = Plate.objects.filter(camera=plate.camera, approved_at__isnull=False).first()
-    if older:
-        _delete(older)
-    plate.approved_by, plate.approved_at = by, timezone.now()
-    plate.save(update_fields=["approved_by", "approved_at"])
     replaces = older.artifact if older else ""
+    if older:
+        for key in {older.artifact, older.writes}:
+            transaction.on_commit(partial(delete_file, key, older))
+        older.delete()
+        plate.writes = replaces  # killed before that file is deleted, this row still names it, to go with its own
+    plate.approved_by, plate.approved_at = by, timezone.now()
+    plate.save(update_fields=["approved_by", "approved_at", "writes"])
     audit.record(
         "approve plate", camera=plate.camera, by=by, plate=plate_id, artifact=plate.artifact, replaces=replaces
     )

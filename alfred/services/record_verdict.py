@@ -209,11 +209,16 @@ def _reopen(event: Event, skippers: set[int]) -> None:
 
 
 def last_own(user: User) -> Verdict | None:
-    """The newest verdict this person could still undo by time; what `undo` would take back."""
+    """The newest verdict this person could still undo by time; what `undo` would take back.
+
+    `said`: all that the key press said, which is several answers where people were labelled one by one.
+    """
+    pressed = Verdict.objects.filter(key=OuterRef("key"), user=user).order_by("answer")
     return (
         Verdict.objects.filter(user=user, superseded_by__isnull=True, created_at__gte=timezone.now() - UNDO_FOR)
         .filter(event__camera__in=cameras_of(user), adjudicates=False)
         .exclude(answer=Answer.UNDO)
+        .annotate(said=ArraySubquery(pressed.values("answer").distinct()))
         .select_related("event__camera")
         .order_by("-id")
         .first()

@@ -111,21 +111,15 @@ def replays_of(row: Round) -> list[Replay]:
 
 
 def counts(replay: Replay) -> dict[str, int]:
-    """How many rows each list has."""
-    figures = replay.figures
+    """How many segments, or anomalies, each list is about: as the sentence counts them."""
     stored = replay.changes.aggregate(
         gone=Count("pk", filter=Q(now_flagged=False)), new=Count("pk", filter=Q(now_flagged=True))
-    )
-    changed = replay.changes.filter(segment__in=[*figures["lost_segments"], *figures["found_segments"]])
-    of_anomalies = changed.aggregate(
-        lost=Count("pk", filter=Q(segment__in=figures["lost_segments"], now_flagged=False)),
-        found=Count("pk", filter=Q(segment__in=figures["found_segments"], now_flagged=True)),
     )
     return {
         "no-longer": stored["gone"],
         "newly": stored["new"],
-        "lost": of_anomalies["lost"],
-        "found": of_anomalies["found"],
+        "lost": replay.figures["lost"],
+        "found": replay.figures["found"],
     }
 
 

@@ -12,6 +12,7 @@ import hmac
 import http.client
 import socket
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -52,6 +53,9 @@ def target(url: str) -> Target:
         raise ValueError(_("Leave the name and password out of the address; messages are signed instead."))
     if any(ord(letter) <= 32 or ord(letter) > 126 for letter in url):
         raise ValueError(_("The address holds a space or a letter that must be written as %xx."))
+    refused = _refused_in_words(parts.hostname, [parts.hostname])
+    if refused:  # of a name nothing is known yet: it is looked up when a message is sent
+        raise ValueError(refused)
     secure = parts.scheme == "https"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(secure, parts.hostname, port or (443 if secure else 80), path)
@@ -84,16 +88,28 @@ def _allowed_address(where: Target) -> str:
         found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise Undeliverable(f"{where.host} has no address.") from None
-    addresses = [ip_address(entry[4][0]) for entry in found]
-    for address in addresses:
+    addresses = [str(entry[4][0]) for entry in found]
+    refused = _refused_in_words(where.host, addresses)
+    if refused:
+        raise Undeliverable(refused, lasting=True)
+    return addresses[0]
+
+
+def _refused_in_words(host: str, addresses: Iterable[str]) -> str:
+    """Why none of these may be reached, "" where all may. What is no address in digits is passed over."""
+    for written in addresses:
+        try:
+            address = ip_address(written)
+        except ValueError:
+            continue
         real = getattr(address, "ipv4_mapped", None) or address
         if not (real.is_global and not real.is_multicast) and not any(real in net for net in settings.WEBHOOK_NETWORKS):
-            raise Undeliverable(
-                f"{where.host} lies in a private network ({real}). The one who runs the server can allow it with "
-                "ALFRED_WEBHOOK_NETWORKS.",
-                lasting=True,
+            said = _(
+                "%(host)s lies in a private network (%(address)s). The one who runs the server can allow it with "
+                "ALFRED_WEBHOOK_NETWORKS."
             )
-    return str(addresses[0])
+            return said % {"host": host, "address": real}
+    return ""
 
 
 class _Pinned(http.client.HTTPConnection):

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from alfred.core.phrases import listed
-from alfred.models import Job, Round
+from alfred.models import Answer, Job, Round
 from alfred.reports.camera_report import Rate
 from alfred.services import anomaly_kinds, preferences
 from alfred.services.language import translated as in_language
@@ -96,6 +96,12 @@ _NO_INTERVAL = gettext_noop("no interval")
 def enumerated(numbers: Sequence[int]) -> str:
     """1, 2 and 3."""
     return in_language(listed([str(n) for n in numbers]))
+
+
+@register.filter
+def answers(said: Sequence[str]) -> str:
+    """The answers of one key press: normal and anomaly."""
+    return in_language(listed([str(Answer(one).label) for one in said]))
 
 
 @register.filter

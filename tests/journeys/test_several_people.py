@@ -81,11 +81,16 @@ def test_unsure_goes_to_a_second_person_and_then_to_a_supervisor_who_rules(pages
     page.goto("/adjudication/")
     expect(page.locator("main")).to_contain_text("she falls")
     page.wait_for_function("() => document.querySelector('[data-time]')?.textContent")
-    page.get_by_role("button", name="Anomaly").click()
+    page.keyboard.press("c")
+    page.keyboard.type("on the ground")  # letters are words here, and Enter rules nothing
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_contain_text("she falls")
+    page.keyboard.press("a")
     expect(page.locator("main")).to_contain_text("No answers differ")
     dispute.refresh_from_db()
     assert dispute.state == Event.State.DECIDED
-    assert Verdict.objects.filter(event=dispute, adjudicates=True, user=cast["sue"]).exists()
+    ruling = Verdict.objects.filter(event=dispute, adjudicates=True, user=cast["sue"]).get()
+    assert (ruling.answer, ruling.comment) == (Answer.ANOMALY, "on the ground")
 
 
 def test_a_newcomer_judges_known_clips_first_and_sees_how_it_went(pages: Any) -> None:
@@ -156,3 +161,25 @@ def test_look_alikes_by_keyboard_and_all_of_them_back(pages: Any, monkeypatch: p
     expect(page.locator("#notices")).to_contain_text("all of them wait again")
     waiting = Event.objects.filter(verdicts__batch=batch, state=Event.State.OPEN).distinct()
     assert waiting.count() == batch.events - batch.checked
+
+
+def test_the_undo_line_says_all_that_one_key_said(pages: Any) -> None:
+    found = round_stage.stage(minutes=3, review_budget=10_000)
+    found.cast.alice.set_password(world.PASSWORD)
+    found.cast.alice.save()
+    tracks = {event.pk: event.segments.values("track").distinct().count() for event in Event.objects.all()}
+    several = next(pk for pk, n in tracks.items() if n > 1)
+    Event.objects.exclude(pk=several).update(state=Event.State.DECIDED)
+    page = pages("alice")
+    page.goto("/review/")
+    page.wait_for_function(PAINTED)
+    page.locator("details.finer > summary").click()
+    page.locator("[data-parts] select").first.select_option("anomaly")
+    page.keyboard.press("n")
+    undo = page.locator("[data-tail] .undo")
+    expect(undo).to_contain_text("anomaly and normal")
+    answered(page, tracks[several])
+    page.reload()
+    expect(undo).to_contain_text("anomaly and normal")  # the server's own words
+    page.keyboard.press("z")
+    expect(undo).to_contain_text("anomaly and normal. It is on the stage again.")

@@ -138,6 +138,8 @@ def test_what_comes_within_the_cooldown_is_told_together_when_it_is_over(
         flagged(view, people)
         assert deliver_alerts.deliver() == 0
     assert states() == [State.SENT, State.WAITING, State.WAITING]
+    gone_to = list(AlertDelivery.objects.order_by("pk").values_list("sent_to", flat=True))
+    assert gone_to == [AlertChannel.objects.get().url, "", ""]
     later(301)
     assert deliver_alerts.deliver() == 1
     assert states() == [State.SENT, State.FOLDED, State.SENT]
@@ -230,6 +232,14 @@ def test_no_door_into_the_own_network(url: str) -> None:
 def test_what_is_no_address_is_refused_in_words(url: str) -> None:
     with pytest.raises(ValueError, match=r"(?i)address|password"):
         webhook.target(url)
+
+
+def test_a_private_address_in_digits_is_refused_when_it_is_written(settings: Any) -> None:
+    for url in ("https://10.1.2.3/hook", "http://[::ffff:192.168.0.9]:8080/"):
+        with pytest.raises(ValueError, match=r"lies in a private network .*ALFRED_WEBHOOK_NETWORKS"):
+            webhook.target(url)
+    settings.WEBHOOK_NETWORKS = [ip_network("10.0.0.0/8")]
+    assert webhook.target("https://10.1.2.3/hook").host == "10.1.2.3"
 
 
 class Mailbox(socketserver.ThreadingTCPServer):

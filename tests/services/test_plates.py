@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from django.db import IntegrityError, transaction
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from alfred.models import AuditEntry, Camera, Job, Plate, Recording, Rendition, User
 from alfred.models.work import StaleAttemptError
@@ -117,17 +118,33 @@ def test_nobody_sees_it_before_it_is_approved(view: Camera, admin: User) -> None
     assert acts(view) == ["ask for plate", "make plate", "approve plate"]
 
 
-def test_the_one_before_is_deleted_when_the_next_is_approved(view: Camera, admin: User, tmp_path: Path) -> None:
+def test_the_one_before_is_deleted_when_the_next_is_approved(
+    view: Camera, admin: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
     older = made(view, admin)
     plates.approve(older.pk, admin)
     other = artifacts().put_bytes(view.slug, b"another picture", ".jpg")
     newer = made(view, admin)
     Plate.objects.filter(pk=newer.pk).update(artifact=other)
-    plates.approve(newer.pk, admin)
+    with django_capture_on_commit_callbacks(execute=True):
+        plates.approve(newer.pk, admin)
+        assert artifacts().exists(older.artifact)  # a transaction that fails yet has lost nothing
     assert list(Plate.objects.all()) == [newer] and plates.approved_of(view) == newer
     assert not artifacts().exists(older.artifact) and artifacts().exists(other)
     details = AuditEntry.objects.filter(action="approve plate").latest("id").details
     assert (details["artifact"], details["replaces"]) == (other, older.artifact)
+
+
+def test_killed_before_the_file_of_the_one_before_is_deleted_it_goes_with_the_next(view: Camera, admin: User) -> None:
+    older = made(view, admin)
+    plates.approve(older.pk, admin)
+    other = artifacts().put_bytes(view.slug, b"another picture", ".jpg")
+    newer = made(view, admin)
+    Plate.objects.filter(pk=newer.pk).update(artifact=other)
+    plates.approve(newer.pk, admin)  # what waits for its commit never runs
+    assert artifacts().exists(older.artifact)
+    plates.refuse(newer.pk, admin)
+    assert stored(view) == set()
 
 
 def test_made_anew_of_the_same_recording_it_is_the_same_file_and_stays(view: Camera, admin: User) -> None:

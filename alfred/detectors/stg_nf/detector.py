@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from alfred.detectors.base import Cancelled, Progress, TrainingLog
+from alfred.detectors.cpu import lean_cpu
 from alfred.detectors.learned import Array, Learned, settled, window_of
 from alfred.detectors.stg_nf import weights
 from alfred.detectors.stg_nf.folded import LARGEST, FoldedScorer
 from alfred.detectors.stg_nf.model import FlowSettings, StgNfModel, seeded_model
 from alfred.detectors.stg_nf.training import labelled, train
-from alfred.detectors.cpu import lean_cpu
 from alfred.detectors.training import TrainingSettings
 from alfred.pose.windows import WindowSpec
 

@@ -21,9 +21,9 @@ from torch.nn import functional as F
 
 from alfred.detectors import training
 from alfred.detectors.base import Cancelled, Progress, TrainingLog
+from alfred.detectors.cpu import lean_cpu
 from alfred.detectors.stg_nf.folded import frozen_norm
 from alfred.detectors.stg_nf.model import EPSILON, FlowStep, StgNfModel, bias_of
-from alfred.detectors.cpu import lean_cpu
 from alfred.detectors.training import TrainingSettings
 
 Nll = Callable[[StgNfModel, Tensor, Tensor | None], Tensor]

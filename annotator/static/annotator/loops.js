@@ -1,33 +1,13 @@
 // Small loops of poses: drawn only while they are in sight, standing still where motion is unwelcome.
-import { COLOURS, LIMBS } from "./player.js";
+import { LIMBS, STILL_S, around, colourOf, fitted } from "./drawing.js";
 
 const FPS = 15;
 const AT_ONCE = 4; // fetches: a wall of cards must not keep the page's own questions waiting
 
-const STILL_S = 0.25;
-
-// A box around who is meant, wherever they are in these seconds or at one moment of them, with room for what is beside.
-export function around(data, at = null) {
-  let box = [Infinity, Infinity, -Infinity, -Infinity];
-  for (const person of data.people.filter((one) => one.asked)) person.xy.forEach((xy, i) => {
-    if (at !== null && Math.abs(person.pts[i] - at) > STILL_S) return;
-    for (let j = 0; j < 17; j++) {
-      if (person.confidence[i][j] < 10) continue;
-      const [x, y] = [xy[2 * j], xy[2 * j + 1]];
-      box = [Math.min(box[0], x), Math.min(box[1], y), Math.max(box[2], x), Math.max(box[3], y)];
-    }
-  });
-  if (box[0] > box[2]) return [0, 0, data.width, data.height];
-  const room = 0.35 * Math.max(box[3] - box[1], 40);
-  return [box[0] - room, box[1] - room, box[2] + room, box[3] + room];
-}
-
 // The people of a stretch at one moment of it, `share` of the way.
 export function sketch(canvas, data, share, box = data.box ??= around(data)) {
   const g = canvas.getContext("2d");
-  const [x0, y0, x1, y1] = box;
-  const scale = Math.min(canvas.width / (x1 - x0), canvas.height / (y1 - y0));
-  const [dx, dy] = [(canvas.width - (x0 + x1) * scale) / 2, (canvas.height - (y0 + y1) * scale) / 2];
+  const { scale, dx, dy } = fitted(canvas, box);
   const t = data.start + share * (data.end - data.start);
   g.clearRect(0, 0, canvas.width, canvas.height);
   g.lineCap = "round";
@@ -35,7 +15,7 @@ export function sketch(canvas, data, share, box = data.box ??= around(data)) {
     const at = person.pts.findLastIndex((pts) => pts <= t);
     if (at < 0 || t - person.pts[at] > STILL_S) return;
     const [xy, c] = [person.xy[at], person.confidence[at]];
-    g.strokeStyle = COLOURS[(i + 1) % COLOURS.length];
+    g.strokeStyle = colourOf(person, i);
     g.lineWidth = person.asked ? 3 : 1.5;
     g.globalAlpha = person.asked ? 1 : 0.55;
     g.beginPath();

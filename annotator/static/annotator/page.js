@@ -14,6 +14,12 @@ export function say(text, kind = "error") {
   document.getElementById("notices").replaceChildren(p);
 }
 
+export function html(text) {
+  const template = document.createElement("template");
+  template.innerHTML = text;
+  return template.content;
+}
+
 export function toggleHelp() {
   const help = document.getElementById("help");
   if (help) help.hidden = !help.hidden;

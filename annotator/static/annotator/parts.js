@@ -41,6 +41,7 @@ export class Parts {
     for (const name of names) {
       const label = document.createElement("label");
       const select = document.createElement("select");
+      select.dataset.name = name;
       for (const [value, words] of STATES) select.append(new Option(words, value));
       select.addEventListener("change", () => { if (select.value === "same") delete this.people[name]; else this.people[name] = select.value; });
       keepLetters(select);
@@ -78,6 +79,14 @@ export class Parts {
     const asked = this.list.querySelectorAll("select").length;
     if (asked && Object.values(this.people).filter((said) => said === "").length === asked) return gettext("Everybody is left out: nothing would be judged. Skip says that too.");
     return "";
+  }
+
+  // What the answer says, where people were labelled one by one; null where it is said of all of them.
+  said(answer) {
+    if (!Object.keys(this.people).length) return null;
+    const names = [...this.list.querySelectorAll("select")].map((select) => select.dataset.name);
+    const all = names.map((name) => this.people[name] ?? answer).filter((one) => one !== "");
+    return [...new Set(all)].sort();
   }
 
   // Fields of the answer; nothing where nothing more was said.

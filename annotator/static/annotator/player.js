@@ -1,68 +1,21 @@
 // The stage: skeletons drawn from numbers, over the video or a picture of the empty scene where the camera has one.
 
+import { around, colourOf, drawGrid, drawPerson, drawStrip, drawTrail, fitted, jointsAt } from "./drawing.js";
+import { json, plateAt, posesOf, videoOf } from "./fetched.js";
 import { say, token } from "./page.js";
 import { gettext } from "./words.js";
 
-export const LIMBS = [
-  [5, 7], [7, 9], [6, 8], [8, 10], [11, 13], [13, 15], [12, 14], [14, 16], [5, 6], [11, 12], [5, 11], [6, 12], [0, 5], [0, 6],
-];
-// Okabe and Ito's palette, told apart with every common colour vision.
-export const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#cccccc"];
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4];
-const HOLD_S = 0.2; // a gap up to this long is bridged, a longer one hides the person
 const CHUNK_S = 20;
-const TRAIL_S = 2;
 const AGAIN_MS = 2000;
+
+// Cameras whose people the server does not show as filmed: it is not asked again before somebody wishes it.
+const refused = new Set();
 
 // As times stand in lists: 6:38.7
 function minutes(seconds) {
   const tenths = Math.round(seconds * 10);
   return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
-}
-
-// Poses (and video) of events that come next, asked for while the present one is looked at.
-const fetched = new Map();
-
-async function json(url) {
-  const response = await fetch(url, { headers: { Accept: "application/json" } });
-  if (!response.ok) throw new Error(response.status);
-  return response.json();
-}
-
-export function prefetch(root) {
-  const { poses, video } = root.dataset;
-  if (!fetched.has(poses)) { const asked = json(poses); asked.catch(() => fetched.delete(poses)); fetched.set(poses, asked); }
-  if (video && !fetched.has(video)) {
-    const asked = fetch(video).then((r) => { if (!r.ok) throw new Error(r.status); return r.blob(); }).then((blob) => URL.createObjectURL(blob));
-    asked.catch(() => fetched.delete(video));
-    fetched.set(video, asked);
-  }
-}
-
-// Poses that were asked for already; null where they were not, or did not come.
-export const fetchedPoses = async (url) => (await fetched.get(url)?.catch(() => null)) ?? null;
-
-export function forget(root) {
-  if (!root) return;
-  fetched.get(root.dataset.video)?.then((url) => URL.revokeObjectURL(url), () => {});
-  fetched.delete(root.dataset.poses);
-  fetched.delete(root.dataset.video);
-}
-
-// Pictures of empty scenes, of the cameras seen last: a camera's events often follow each other.
-const plates = new Map();
-const PLATES = 4;
-
-function plateAt(url) {
-  if (!plates.has(url)) {
-    const image = new Image();
-    image.src = url;
-    const opened = image.decode().then(() => image);
-    opened.catch(() => plates.delete(url));
-    plates.set(url, opened);
-    if (plates.size > PLATES) plates.delete(plates.keys().next().value);
-  }
-  return plates.get(url);
 }
 
 export class Player {
@@ -117,10 +70,8 @@ export class Player {
   }
 
   async fetchPoses(start) {
-    const { poses } = this.root.dataset;
-    if (this.duration) this.data = await json(`${poses}?start=${start}&end=${start + CHUNK_S}`);
-    else if (fetched.has(poses)) this.data = await fetched.get(poses);
-    else { prefetch(this.root); this.data = await fetched.get(poses); } // kept: an answer taken back shows it again
+    const stretch = `${this.root.dataset.poses}?start=${start}&end=${start + CHUNK_S}`;
+    this.data = await (this.duration ? json(stretch) : posesOf(this.root));
   }
 
   // What lies under the poses: black, a floor grid, the empty scene or the video where there is one.
@@ -157,7 +108,7 @@ export class Player {
     this.laid = url;
     if (this.duration) video.src = url;
     else {
-      try { video.src = this.ground === "raw" ? url : await (prefetch(this.root), fetched.get(url)); } catch { this.root.removeAttribute("data-video"); this.ground = "black"; this.lay(); return; }
+      try { video.src = this.ground === "raw" ? url : await videoOf(this.root); } catch { this.root.removeAttribute("data-video"); this.ground = "black"; this.lay(); return; }
       if (this.stopped) return;
     }
     video.hidden = false;
@@ -185,13 +136,18 @@ export class Player {
   // People as they were filmed are shown to who says why, once a day and camera; the server notes every look.
   async mayLook() {
     const { raw, ask } = this.root.dataset;
+    const camera = this.root.closest("[data-camera]")?.dataset.camera;
+    if (refused.has(camera) && !this.wished) return false;
     const first = await fetch(raw, { headers: { Range: "bytes=0-0" } }).catch(() => null);
     if (first?.ok) return true;
-    if (first?.status !== 403 || !this.wished) return false; // only a key or a click opens a question
+    if (first?.status !== 403) return false;
+    refused.add(camera);
+    if (!this.wished) return false; // only a key or a click opens a question
     const reason = prompt(gettext("Why do you need to see the people as they were filmed? This is kept with your name."));
     if (!reason) return false;
     const answer = await fetch(ask, { method: "POST", body: new URLSearchParams({ reason }), headers: { "X-CSRFToken": token() } }).catch(() => null);
     if (answer && !answer.ok) say(await answer.text());
+    if (answer?.ok) refused.delete(camera);
     return Boolean(answer?.ok);
   }
 
@@ -277,25 +233,11 @@ export class Player {
 
   // The part of the picture that the stage shows: all of it, or the asked people with room around them.
   view() {
-    const { width, height, people } = this.data;
-    let box = [0, 0, width, height];
-    const asked = people.filter((p) => p.asked);
-    if (this.zoomed && asked.length) {
-      let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
-      for (const p of asked) p.xy.forEach((row, i) => row.forEach((v, j) => {
-        if (p.confidence[i][j >> 1] < 15) return;
-        if (j % 2) { y0 = Math.min(y0, v); y1 = Math.max(y1, v); } else { x0 = Math.min(x0, v); x1 = Math.max(x1, v); }
-      }));
-      const room = 0.35 * Math.max(y1 - y0, 40);
-      box = [x0 - room, y0 - room, x1 + room, y1 + room];
-    }
-    const scale = Math.min(this.canvas.width / (box[2] - box[0]), this.canvas.height / (box[3] - box[1]));
-    return {
-      scale,
-      dx: (this.canvas.width - (box[2] - box[0]) * scale) / 2 - box[0] * scale,
-      dy: (this.canvas.height - (box[3] - box[1]) * scale) / 2 - box[1] * scale,
-    };
+    const { data } = this;
+    return fitted(this.canvas, this.zoomed ? (data.box ??= around(data)) : [0, 0, data.width, data.height]);
   }
+
+  at(person) { return jointsAt(person, this.t, this.hasVideo); }
 
   draw() {
     if (!this.data || !this.canvas.width) return;
@@ -313,52 +255,22 @@ export class Player {
       g.strokeStyle = "#26313c";
       g.lineWidth = 1;
       g.strokeRect(view.dx, view.dy, wide, high);
-      if (this.ground === "grid") this.drawGrid(g, view);
+      if (this.ground === "grid") drawGrid(g, view, this.data);
     }
-    if (this.trail) this.data.people.forEach((person, i) => this.drawTrail(g, view, person, COLOURS[(parseInt(person.name) || i + 1) % COLOURS.length]));
-    // A recording's people have numbers: they keep their colour when the next stretch is loaded.
-    this.data.people.forEach((person, i) => this.drawPerson(g, view, person, COLOURS[(parseInt(person.name) || i + 1) % COLOURS.length]));
-    this.drawStrip();
+    const { people } = this.data;
+    const nobodyAsked = people.every((person) => !person.asked);
+    if (this.trail) people.forEach((person, i) => drawTrail(g, view, person, this.t, colourOf(person, i)));
+    people.forEach((person, i) => {
+      const now = this.at(person);
+      if (now) drawPerson(g, view, person, now, colourOf(person, i), person.asked || nobodyAsked);
+    });
+    const share = (t) => (t === null ? null : (t - this.start) / Math.max(1e-6, this.end - this.start));
+    if (this.strip) drawStrip(this.strip, this.data.shape ?? [], this.trimmed.map(share), share(this.t));
     if (this.end > this.start && document.activeElement !== this.seek) {
       this.seek.value = Math.round((1000 * (this.t - this.start)) / (this.end - this.start));
     }
     const [at, long] = [this.t - this.start, this.end - this.start];
     this.clock.textContent = long < 60 ? `${at.toFixed(1)} / ${long.toFixed(1)} s` : `${minutes(at)} / ${minutes(long)}`;
-  }
-
-  // Lines on an imagined floor: a sense of depth, nothing of the place.
-  drawGrid(g, view) {
-    const { width: w, height: h } = this.data;
-    const x = (v) => view.dx + v * view.scale, y = (v) => view.dy + v * view.scale;
-    const horizon = 0.35 * h;
-    g.beginPath();
-    for (let i = -12; i <= 12; i++) { g.moveTo(x(w / 2 + (i * w) / 40), y(horizon)); g.lineTo(x(w / 2 + (i * w) / 8), y(h)); }
-    for (let i = 1; i <= 9; i++) { const at = horizon + (h - horizon) * (i / 9) ** 2; g.moveTo(x(0), y(at)); g.lineTo(x(w), y(at)); }
-    g.save();
-    g.clip(((box) => { box.rect(x(0), y(0), w * view.scale, h * view.scale); return box; })(new Path2D()));
-    g.globalAlpha = 0.7;
-    g.stroke();
-    g.restore();
-    g.globalAlpha = 1;
-  }
-
-  // Where the middle of the hips has been in the last two seconds.
-  drawTrail(g, view, person, colour) {
-    g.beginPath();
-    let before = null;
-    person.pts.forEach((t, i) => {
-      const c = person.confidence[i];
-      if (t > this.t || t < this.t - TRAIL_S || Math.min(c[11], c[12]) < 10) return;
-      const [px, py] = [(person.xy[i][22] + person.xy[i][24]) / 2, (person.xy[i][23] + person.xy[i][25]) / 2];
-      const spot = [view.dx + px * view.scale, view.dy + py * view.scale];
-      if (before !== null && t - before <= HOLD_S + 0.02) g.lineTo(...spot); else g.moveTo(...spot);
-      before = t;
-    });
-    g.strokeStyle = colour;
-    g.lineWidth = 2 * (window.devicePixelRatio || 1);
-    g.globalAlpha = 0.5;
-    g.stroke();
-    g.globalAlpha = 1;
   }
 
   placeVideo(view) {
@@ -369,88 +281,6 @@ export class Player {
     style.top = `${view.dy / ratio}px`;
     style.width = `${(this.data.width * view.scale) / ratio}px`;
     style.height = `${(this.data.height * view.scale) / ratio}px`;
-  }
-
-  // Joints at this moment: the frame's own under a video, between two frames otherwise.
-  at(person) {
-    const pts = person.pts;
-    let low = 0, high = pts.length - 1;
-    if (high < 0) return null;
-    while (low < high) { const mid = (low + high + 1) >> 1; if (pts[mid] <= this.t + 0.002) low = mid; else high = mid - 1; }
-    if (this.hasVideo) {
-      const near = low + 1 < pts.length && Math.abs(pts[low + 1] - this.t) < Math.abs(pts[low] - this.t) ? low + 1 : low;
-      return Math.abs(pts[near] - this.t) < 0.05 ? { xy: person.xy[near], c: person.confidence[near], pts: pts[near] } : null;
-    }
-    const next = low + 1;
-    if (pts[low] > this.t + 0.002) return null;
-    if (next >= pts.length) return this.t - pts[low] < 0.1 ? { xy: person.xy[low], c: person.confidence[low], pts: pts[low] } : null;
-    const gap = pts[next] - pts[low];
-    if (gap > HOLD_S + 0.02) return this.t - pts[low] < 0.1 ? { xy: person.xy[low], c: person.confidence[low], pts: pts[low] } : null;
-    const f = (this.t - pts[low]) / gap;
-    return { xy: person.xy[low].map((v, i) => v + f * (person.xy[next][i] - v)), c: person.confidence[low], pts: pts[low] };
-  }
-
-  drawPerson(g, view, person, colour) {
-    const now = this.at(person);
-    if (!now) return;
-    const ratio = window.devicePixelRatio || 1;
-    const point = (j) => [view.dx + now.xy[2 * j] * view.scale, view.dy + now.xy[2 * j + 1] * view.scale];
-    const neutral = this.data.people.every((p) => !p.asked);
-    g.setLineDash(person.asked || neutral ? [] : [4 * ratio, 4 * ratio]);
-    const line = (width, style) => {
-      g.lineWidth = width * ratio;
-      g.strokeStyle = style;
-      for (const [a, b] of LIMBS) {
-        const c = Math.min(now.c[a], now.c[b]);
-        if (c < 10) continue;
-        g.globalAlpha = (person.asked || neutral ? 1 : 0.55) * (0.25 + 0.75 * Math.min(1, c / 60));
-        g.beginPath(); g.moveTo(...point(a)); g.lineTo(...point(b)); g.stroke();
-      }
-    };
-    g.lineCap = "round";
-    if (person.asked) line(8, "rgba(255,255,255,0.22)");
-    line(person.asked ? 3.5 : 2.2, colour);
-    g.setLineDash([]);
-    const [x, y] = point(0);
-    if (now.c[0] >= 10) {
-      g.globalAlpha = person.asked || neutral ? 1 : 0.55;
-      g.beginPath(); g.arc(x, y, 3.5 * ratio, 0, 2 * Math.PI); g.fillStyle = colour; g.fill();
-    }
-    g.globalAlpha = 1;
-    g.font = `${13 * ratio}px system-ui, sans-serif`;
-    g.fillStyle = colour;
-    g.fillText(person.asked ? `● ${person.name}` : person.name, x + 8 * ratio, y - 8 * ratio);
-  }
-
-  drawStrip() {
-    if (!this.strip) return;
-    const g = this.strip.getContext("2d");
-    const { width: w, height: h } = this.strip;
-    g.clearRect(0, 0, w, h);
-    const quiet = getComputedStyle(this.root).getPropertyValue("--quiet");
-    const accent = getComputedStyle(this.root).getPropertyValue("--accent");
-    const shape = this.data.shape || [];
-    if (this.data.asked && shape.length) {
-      g.fillStyle = quiet;
-      shape.forEach((v, i) => {
-        if (v === null) return;
-        const bar = (0.1 + 0.85 * v) * h;
-        g.globalAlpha = 0.55;
-        g.fillRect((i / shape.length) * w, h - bar, Math.ceil(w / shape.length) - 1, bar);
-      });
-      g.globalAlpha = 1;
-    }
-    const spot = (t) => ((t - this.start) / (this.end - this.start)) * w;
-    const [from, until] = this.trimmed;
-    g.fillStyle = getComputedStyle(this.root).getPropertyValue("--ground");
-    g.globalAlpha = 0.75;
-    if (from !== null) g.fillRect(0, 0, spot(from), h);
-    if (until !== null) g.fillRect(spot(until), 0, w - spot(until), h);
-    g.globalAlpha = 1;
-    if (this.end > this.start) {
-      g.fillStyle = accent;
-      g.fillRect(((this.t - this.start) / (this.end - this.start)) * (w - 2), 0, 2 * (window.devicePixelRatio || 1), h);
-    }
   }
 
   stop() {

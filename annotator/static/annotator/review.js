@@ -1,15 +1,19 @@
 // The review page: answer → the next event is on the stage at once; what was said follows to the server.
-import { Player, prefetch, forget } from "./player.js";
+import { Player } from "./player.js";
+import { forget, prefetch } from "./fetched.js";
+import { Guide } from "./guide.js";
 import { ownKeys } from "./keys.js";
 import { Outbox, newKey } from "./outbox.js";
 import { Parts } from "./parts.js";
-import { say, token, toggleHelp } from "./page.js";
+import { html, say, token, toggleHelp } from "./page.js";
+import { watchTouches } from "./touch.js";
 import { showUpNext } from "./upnext.js";
 import { filled, gettext, ngettext } from "./words.js";
 
 const HEARTBEAT_MS = 30000;
 const LOOK_AGAIN_MS = 5000;
 const SAID = { normal: gettext("normal"), anomaly: gettext("anomaly"), unsure: gettext("unsure"), skip: gettext("skip") };
+const inWords = (answers) => new Intl.ListFormat(document.documentElement.lang).format(answers.map((one) => SAID[one]));
 const COUNT_UP_TO = 1000; // the server counts no further
 const IDLE_MS = 5 * 60000;
 const BREAK_AFTER_MS = 20 * 60000;
@@ -31,7 +35,7 @@ const past = [];
 const current = () => slot.querySelector("[data-event]");
 const isAnswered = (section) => outbox.waiting.some((entry) => entry.url === section.dataset.verdict);
 const query = (more = []) => new URLSearchParams([...(root.dataset.camera ? [["camera", root.dataset.camera]] : []), ...more]);
-const html = (text) => { const t = document.createElement("template"); t.innerHTML = text; return t.content; };
+const guide = new Guide(document.getElementById("guide"), current, ask);
 
 // Screens.
 function show(section) {
@@ -44,7 +48,7 @@ function show(section) {
   parts.reset();
   shownAt = performance.now();
   player?.load();
-  showChangedGuide();
+  guide.showIfChanged();
 }
 
 function showFetching() {
@@ -105,18 +109,18 @@ function answer(value, kind = "") {
   document.getElementById("notices").replaceChildren();
   const entry = {
     key: newKey(), user: root.dataset.user, at: Date.now(), url: section.dataset.verdict,
-    where: section.dataset.where, answer: value,
+    where: section.dataset.where, answer: value, words: inWords(parts.said(value) ?? [value]),
     fields: { answer: value, guide: section.dataset.guideVersion, active_ms: Math.round(Math.min(performance.now() - shownAt, 600000)), ...(kind ? { kind } : {}), ...parts.fields(value) },
   };
   past.push({ key: entry.key, section });
   if (past.length > PAST) forget(past.shift().section.querySelector("[data-player]"));
-  guide.hidden = true; // the next event may be another camera's
+  guide.close(); // the next event may be another camera's
   performance.mark("alfred-answer");
   outbox.add(entry); // first: where the stage runs empty, the server is asked only after it has this answer
   showNext();
   flash(value);
   remindOfBreak();
-  said(`${entry.where}: ${SAID[value]}`);
+  said(`${entry.where}: ${entry.words}`);
   const alike = side.querySelector("[data-alike]");
   alike.hidden = value !== "normal";
   alike.href = entry.url.replace("verdict/", "alike/");
@@ -149,7 +153,7 @@ async function takeBack() {
   if (kept >= 0 && outbox.take(last.key)) {
     putBack();
     show(past.splice(kept, 1)[0].section);
-    say(filled(gettext("Taken back: %(where)s: %(answer)s."), { where: last.where, answer: SAID[last.answer] }), "success");
+    say(filled(gettext("Taken back: %(where)s: %(answer)s."), { where: last.where, answer: last.words }), "success");
     return;
   }
   if (outbox.waiting.length) { await outbox.flush(); if (outbox.waiting.length) { say(gettext("That answer is on its way; it can be taken back once the server has it.")); return; } }
@@ -184,25 +188,6 @@ function putBack() {
   held.content.append(section);
   ahead.prepend(held);
   [...ahead.querySelectorAll("template")].slice(3).forEach(drop);
-}
-
-// The camera's guide: by key, and by itself once after it has changed.
-const guide = document.getElementById("guide");
-let unseen = new Set();
-async function openGuide() {
-  const section = current();
-  if (!section) return;
-  if (!guide.hidden) { guide.hidden = true; return; }
-  const response = await ask(section.dataset.guide);
-  if (!response?.ok) return;
-  guide.replaceChildren(html(await response.text()));
-  guide.hidden = false;
-  unseen.delete(section.dataset.camera);
-  fetch(section.dataset.sawGuide, { method: "POST", headers: { "X-CSRFToken": token() } }).catch(() => {});
-}
-guide.addEventListener("click", (e) => { if (e.target.closest("[data-close-guide]")) guide.hidden = true; });
-function showChangedGuide() {
-  if (current() && unseen.has(current().dataset.camera) && guide.hidden) openGuide();
 }
 
 // Look-alikes of the last answer, once the server has it.
@@ -302,14 +287,14 @@ function act(action) {
   else if (action === "undo") undo();
   else if (action === "help") toggleHelp();
   else if (action === "comment") parts.comment();
-  else if (action === "guide") openGuide();
+  else if (action === "guide") guide.toggle();
   else if (action === "alike") openAlike();
   else if (action === "from" || action === "until") parts.trim(action);
   else player?.act(action);
 }
 
 document.addEventListener("keydown", (e) => {
-  if (e.key === "Escape") { guide.hidden = help.hidden = true; if (e.target.matches("select")) e.target.blur(); return; }
+  if (e.key === "Escape") { guide.close(); help.hidden = true; if (e.target.matches("select")) e.target.blur(); return; }
   const action = keys.action(e);
   if (!action) return;
   const onButton = e.target.tagName === "BUTTON" || e.target.tagName === "A" || e.target.tagName === "SUMMARY";
@@ -327,26 +312,7 @@ root.addEventListener("click", (e) => {
   if (matchMedia("(hover: hover)").matches) button.blur(); // so that the space bar plays, not answers again
 });
 
-// On a phone: swipe left = normal, right = anomaly, long press = unsure.
-let touch = null;
-const letGo = () => { clearTimeout(touch?.long); touch = null; };
-slot.addEventListener("touchcancel", letGo);
-slot.addEventListener("touchstart", (e) => {
-  letGo(); // a second finger is neither a swipe nor a long press
-  if (e.touches.length !== 1 || !e.target.closest(".stage")) return;
-  const { clientX: x, clientY: y } = e.touches[0];
-  touch = { x, y, long: setTimeout(() => { touch = null; answer("unsure"); }, 700) };
-}, { passive: true });
-slot.addEventListener("touchmove", (e) => {
-  if (touch && Math.hypot(e.touches[0].clientX - touch.x, e.touches[0].clientY - touch.y) > 12) clearTimeout(touch.long);
-}, { passive: true });
-slot.addEventListener("touchend", (e) => {
-  if (!touch) return;
-  clearTimeout(touch.long);
-  const [dx, dy] = [e.changedTouches[0].clientX - touch.x, e.changedTouches[0].clientY - touch.y];
-  touch = null;
-  if (Math.abs(dx) > 60 && Math.abs(dx) > 2 * Math.abs(dy)) answer(dx < 0 ? "normal" : "anomaly");
-});
+watchTouches(slot, answer);
 
 // Leases: one heartbeat renews all; what others have taken meanwhile is not shown any more. A page that nobody has
 // touched for minutes lets go of its events.
@@ -375,8 +341,8 @@ async function heartbeat() {
     if (!response.ok) return;
     const found = await response.json();
     const held = heldNow = new Set(found.held);
-    unseen = new Set(found.unseen);
-    showChangedGuide();
+    guide.unseen = new Set(found.unseen);
+    guide.showIfChanged();
     if (!outbox.waiting.length) showCount(found.waiting);
     ahead.querySelectorAll("template").forEach((one) => { if (!held.has(one.dataset.queued)) drop(one); });
     if (ahead.querySelectorAll("template").length < 3) fetchAhead();

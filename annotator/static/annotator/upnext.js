@@ -1,6 +1,7 @@
 // What comes next, small: one still for each event that has been fetched ahead.
-import { around, sketch } from "./loops.js";
-import { fetchedPoses } from "./player.js";
+import { around } from "./drawing.js";
+import { fetchedPoses } from "./fetched.js";
+import { sketch } from "./loops.js";
 
 export function showUpNext(ahead, strip) {
   const canvases = [...strip.querySelectorAll("canvas")];
