@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
+from django.test import Client
 
 from alfred.models import Answer, Camera, Event, Job, Lane, Recording, Role, SegmentTruth, User
 from alfred.models.work import StaleAttemptError
@@ -43,6 +44,12 @@ class People:
 def person(name: str, *, password: str | None = None) -> User:
     """An account without a camera. Without a password it can't sign in (tests use `client.force_login`)."""
     return User.objects.create_user(name, password=password)
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
 
 
 def people(*cameras: Camera, password: str | None = None) -> People:

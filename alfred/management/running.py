@@ -36,6 +36,7 @@ class Stack:
         self.url = f"http://{host}:{port}/"
         self.state = StateDir(settings.STATE_DIR)
         self.supervisor = Supervisor(self.state.log, say)
+        self._port_claim = socket.socket(socket.AF_UNIX)
 
     def claim(self) -> None:
         """Be the one instance of this state folder. Raises AlreadyRunning."""
@@ -65,7 +66,7 @@ class Stack:
             )
         )
         if web:
-            self._refuse_taken_port()
+            self._claim_port()
             self.supervisor.add(Child("web", self._web(), ready=self._answers, ready_timeout=60))
         self.supervisor.start(stop)
 
@@ -96,6 +97,7 @@ class Stack:
     def stop(self) -> None:
         """Everything in reverse order; nothing stays behind."""
         self.supervisor.stop()
+        self._port_claim.close()
         self.state.release()
 
     def _web(self) -> list[str]:
@@ -104,17 +106,21 @@ class Stack:
             "--workers", "1", "--no-ws", "--log-level", "warning", "alfred.asgi:application",
         ]  # fmt: skip
 
-    def _refuse_taken_port(self) -> None:
-        """The web server shares its port with whoever listens there already: half the requests would go astray."""
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+    def _claim_port(self) -> None:
+        """The web server shares its port with whoever listens there already: half the requests would go astray.
+
+        A name without a file, gone with this process, keeps two that start together from both finding it free.
+        """
+        try:
+            self._port_claim.bind(f"\0alfred-port-{self.port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((self.host, self.port))
-            except OSError as error:
-                raise ServiceError(
-                    f"{self.host}:{self.port} can't be used ({error.strerror}): name another port with --port, "
-                    "or `make demo PORT=8001`."
-                ) from None
+        except OSError as error:
+            raise ServiceError(
+                f"{self.host}:{self.port} can't be used ({error.strerror}): name another port with --port, "
+                "or `make demo PORT=8001`."
+            ) from None
 
     def _answers(self) -> bool:
         try:

@@ -23,22 +23,6 @@ from tests.annotator.stage import Scene
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def gate() -> Scene:
-    return stage.scene("Gate")
-
-
-@pytest.fixture
-def cast(gate: Scene) -> world.People:
-    return world.people(gate.camera)
-
-
-def signed_in(user: Any) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 def words(response: Any) -> str:
     """The text of an answer on one line; cells of a table stand apart."""
     text = re.sub(r"</t[dhr]>", " ", response.content.decode())
@@ -59,7 +43,7 @@ def ready_for_a_round(where: Scene) -> Slice:
 
 
 def test_launching_says_what_it_closes_and_does_that(gate: Scene, cast: world.People) -> None:
-    admin = signed_in(cast.admin)
+    admin = world.signed_in(cast.admin)
     piece = ready_for_a_round(gate)
     said = words(page(admin))
     assert "This closes slice 1 (1 recording, 2 segments) and trains on it." in said
@@ -74,7 +58,7 @@ def test_launching_says_what_it_closes_and_does_that(gate: Scene, cast: world.Pe
 def test_a_slice_left_open_before_is_named_too(gate: Scene, cast: world.People) -> None:
     ready_for_a_round(gate)
     Slice.objects.filter(camera=gate.camera, ordinal=0).update(closed_at=None)
-    assert "This closes slices 0 and 1 and trains on slice 1 (" in words(page(signed_in(cast.admin)))
+    assert "This closes slices 0 and 1 and trains on slice 1 (" in words(page(world.signed_in(cast.admin)))
     launch_round.launch(gate.camera.pk, None)
     assert not Slice.objects.filter(camera=gate.camera, closed_at=None).exists()
 
@@ -82,7 +66,7 @@ def test_a_slice_left_open_before_is_named_too(gate: Scene, cast: world.People) 
 def test_a_closed_slice_is_trained_on_without_closing_anything(gate: Scene, cast: world.People) -> None:
     piece = ready_for_a_round(gate)
     Slice.objects.filter(pk=piece.pk).update(closed_at=timezone.now())
-    said = words(page(signed_in(cast.admin)))
+    said = words(page(world.signed_in(cast.admin)))
     assert "This trains on slice 1, which is closed already (1 recording, 2 segments)." in said
     assert "This closes" not in said and "Launch a round" in said
 
@@ -90,12 +74,12 @@ def test_a_closed_slice_is_trained_on_without_closing_anything(gate: Scene, cast
 def test_no_round_can_begin_while_recordings_are_in_work(gate: Scene, cast: world.People) -> None:
     piece = ready_for_a_round(gate)
     stage.record(gate.camera, piece, start=40.0)  # extracted, not yet scored
-    said = words(page(signed_in(cast.admin)))
+    said = words(page(world.signed_in(cast.admin)))
     assert "1 of its recordings is still being worked on" in said and "launch a round" not in said.lower()
 
 
 def test_a_candidate_and_nothing_new_are_said(gate: Scene, cast: world.People) -> None:
-    sue = signed_in(cast.sue)
+    sue = world.signed_in(cast.sue)
     assert "A candidate waits for a decision: round 1." in words(page(sue))
     Round.objects.filter(pk=gate.round.pk).update(state=Round.State.PROMOTED)
     assert "Nothing to train on" in words(page(sue))
@@ -115,10 +99,10 @@ def test_failed_work_is_listed_with_its_reason_and_can_be_tried_again(
 ) -> None:
     subject = gate.camera.pk if kind == "calibrate" else gate.recording.pk
     job = failed(gate, kind, subject, attempts=3)
-    admin, url = signed_in(cast.admin), reverse("job-retry", args=[job.pk])
+    admin, url = world.signed_in(cast.admin), reverse("job-retry", args=[job.pk])
     assert f"no {kind} today" in words(page(admin))
     assert f'action="{url}"' in page(admin).content.decode()
-    seen = page(signed_in(cast.sue)).content.decode()
+    seen = page(world.signed_in(cast.sue)).content.decode()
     assert f"no {kind} today" in seen and url not in seen
     assert "waiting for a worker again" in words(admin.post(url, follow=True))
     job.refresh_from_db()
@@ -130,20 +114,20 @@ def test_what_was_done_since_and_rounds_are_not_listed(gate: Scene, cast: world.
     failed(gate, "calibrate", gate.camera.pk)
     Job.objects.create(camera=gate.camera, kind="calibrate", subject=gate.camera.pk, key="later", state=Job.State.DONE)
     failed(gate, "round", gate.round.pk)
-    said = words(page(signed_in(cast.admin)))
+    said = words(page(world.signed_in(cast.admin)))
     assert "no calibrate today" not in said and "no round today" not in said
 
 
 def test_what_cannot_be_tried_again_is_said(gate: Scene, cast: world.People) -> None:
     job = failed(gate, "score", gate.recording.pk)  # its slice is closed and its poses are stored
-    said = words(signed_in(cast.admin).post(reverse("job-retry", args=[job.pk]), follow=True))
+    said = words(world.signed_in(cast.admin).post(reverse("job-retry", args=[job.pk]), follow=True))
     assert "can't be tried again" in said.replace("&#x27;", "'")
     job.refresh_from_db()
     assert job.state == Job.State.FAILED
 
 
 def test_failed_work_takes_as_many_queries_for_12_as_for_2(gate: Scene, cast: world.People) -> None:
-    admin = signed_in(cast.admin)
+    admin = world.signed_in(cast.admin)
 
     def cost() -> int:
         with CaptureQueriesContext(connection) as found:
@@ -160,7 +144,7 @@ def test_failed_work_takes_as_many_queries_for_12_as_for_2(gate: Scene, cast: wo
 
 
 def test_refused_files_are_counted_and_shown_when_asked(gate: Scene, cast: world.People) -> None:
-    admin = signed_in(cast.admin)
+    admin = world.signed_in(cast.admin)
     Job.objects.all().delete()
     plain = words(page(admin))
     assert "broken.mp4" not in plain and "Show 1 refused file" in plain
@@ -181,7 +165,7 @@ def upload(client: Client, path: Any, **data: Any) -> Any:
 
 
 def test_an_upload_says_its_frame_rate_and_size(gate: Scene, cast: world.People, tmp_path: Any) -> None:
-    admin = signed_in(cast.admin)
+    admin = world.signed_in(cast.admin)
     path = world.npz(tmp_path / "walk.npz", world.walkers(seconds=6.0))
     shown = words(upload(admin, path, fps="15", resolution="1280 × 720"))
     row = Recording.objects.latest("id")
@@ -190,7 +174,7 @@ def test_an_upload_says_its_frame_rate_and_size(gate: Scene, cast: world.People,
 
 
 def test_an_assumed_frame_rate_is_said_at_once_and_later(gate: Scene, cast: world.People, tmp_path: Any) -> None:
-    admin = signed_in(cast.admin)
+    admin = world.signed_in(cast.admin)
     path = world.npz(tmp_path / "walk.npz", world.walkers(seconds=6.0))
     assert "walk.npz came without a frame rate and is taken as 30 fps." in words(upload(admin, path))
     row = Recording.objects.latest("id")
@@ -217,12 +201,12 @@ def test_a_rate_or_size_that_is_none(
 ) -> None:
     before = Recording.objects.count()
     path = world.npz(tmp_path / "walk.npz", world.walkers(seconds=6.0))
-    assert said in words(upload(signed_in(cast.admin), path, **data))
+    assert said in words(upload(world.signed_in(cast.admin), path, **data))
     assert Recording.objects.count() == before
 
 
 def test_poses_of_a_pose_file_are_read_not_extracted(gate: Scene, cast: world.People) -> None:
-    admin = signed_in(cast.admin)
+    admin = world.signed_in(cast.admin)
     job = Job.objects.create(camera=gate.camera, kind="extract", subject=gate.recording.pk, key="e", state="running")
     assert "extract poses: running" in words(page(admin))
     Recording.objects.filter(pk=gate.recording.pk).update(origin=Recording.Origin.POSES)
@@ -236,14 +220,14 @@ def test_poses_of_a_pose_file_are_read_not_extracted(gate: Scene, cast: world.Pe
 def test_times_are_the_cameras_and_name_their_zone(gate: Scene, cast: world.People) -> None:
     Camera.objects.filter(pk=gate.camera.pk).update(time_zone="Asia/Tokyo")
     for url in (reverse("camera", args=["gate"]), reverse("round", args=[gate.round.pk])):
-        said = words(signed_in(cast.sue).get(url))
+        said = words(world.signed_in(cast.sue).get(url))
         times = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d( \w+)?", said)
         assert times and set(times) == {" JST"}, url
         assert not re.search(r"(?<!\d-)\b\d\d-\d\d \d\d:\d\d", said)
 
 
 def test_a_rollback_names_a_deployment_that_the_page_shows(gate: Scene, cast: world.People) -> None:
-    admin = signed_in(cast.admin)
+    admin = world.signed_in(cast.admin)
     data = {"deployment": gate.deployments[0].pk, "reason": "calmer"}
     shown = Page(admin.post(reverse("roll-back", args=["gate"]), data, follow=True).content.decode())
     assert "deployment" in [t.text for t in shown.all("th")]
@@ -254,7 +238,7 @@ def test_a_rollback_names_a_deployment_that_the_page_shows(gate: Scene, cast: wo
 
 
 def test_every_wide_table_can_be_reached_by_keyboard(gate: Scene, cast: world.People) -> None:
-    admin = signed_in(cast.admin)
+    admin = world.signed_in(cast.admin)
     failed(gate, "calibrate", gate.camera.pk)
     for url in (
         reverse("cameras"),
@@ -271,7 +255,7 @@ def test_every_wide_table_can_be_reached_by_keyboard(gate: Scene, cast: world.Pe
 
 
 def test_terms_lead_to_their_meaning(gate: Scene, cast: world.People) -> None:
-    sue = signed_in(cast.sue)
+    sue = world.signed_in(cast.sue)
     meanings = Page(sue.get(reverse("words")).content.decode())
     anchors = {t.attributes["id"] for t in meanings.tags if "id" in t.attributes}
     wanted = {"ebi", "fpr", "fnr", "theta", "slice", "round", "validation-set", "warm-up", "provisional"}

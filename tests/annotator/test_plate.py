@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from alfred.models import Camera, Job, Plate, Recording
 from alfred.services.storage import artifacts
 from tests import world
-from tests.annotator import stage
 from tests.annotator.pages import Page
 from tests.annotator.stage import NEW_PICTURE, PICTURE, Scene
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def gate() -> Scene:
-    return stage.scene("Gate")
-
-
-@pytest.fixture
-def cast(gate: Scene) -> world.People:
-    return world.people(gate.camera)
-
-
-def signed_in(user: Any) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def picture(client: Client, plate: Plate) -> tuple[int, bytes]:
@@ -49,17 +31,20 @@ def page(client: Client) -> str:
 def test_what_is_not_approved_only_admins_see(gate: Scene, cast: world.People) -> None:
     used, waiting = gate.plates
     for user in (cast.alice, cast.sue):
-        assert picture(signed_in(user), used) == (200, PICTURE)
-        assert picture(signed_in(user), waiting)[0] == 404
-    admin = signed_in(cast.admin)
+        assert picture(world.signed_in(user), used) == (200, PICTURE)
+        assert picture(world.signed_in(user), waiting)[0] == 404
+    admin = world.signed_in(cast.admin)
     assert picture(admin, used) == (200, PICTURE) and picture(admin, waiting) == (200, NEW_PICTURE)
-    assert picture(signed_in(cast.charlie), used)[0] == 404
+    assert picture(world.signed_in(cast.charlie), used)[0] == 404
 
 
-def test_an_approved_one_takes_the_place_of_the_one_before(gate: Scene, cast: world.People) -> None:
+def test_an_approved_one_takes_the_place_of_the_one_before(
+    gate: Scene, cast: world.People, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
     used, waiting = gate.plates
-    signed_in(cast.admin).post(reverse("plate-approve", args=[waiting.pk]))
-    alice = signed_in(cast.alice)
+    with django_capture_on_commit_callbacks(execute=True):
+        world.signed_in(cast.admin).post(reverse("plate-approve", args=[waiting.pk]))
+    alice = world.signed_in(cast.alice)
     assert picture(alice, used)[0] == 404 and picture(alice, waiting) == (200, NEW_PICTURE)
     assert not artifacts().exists(used.artifact)
     review = alice.get(reverse("review")).content.decode()
@@ -67,11 +52,11 @@ def test_an_approved_one_takes_the_place_of_the_one_before(gate: Scene, cast: wo
 
 
 def test_taken_back_it_is_gone_everywhere(gate: Scene, cast: world.People) -> None:
-    used, alice = gate.plates[0], signed_in(cast.alice)
+    used, alice = gate.plates[0], world.signed_in(cast.alice)
     places = [reverse("review"), reverse("recording", args=[gate.recording.pk])]
-    sue = signed_in(cast.sue)
+    sue = world.signed_in(cast.sue)
     assert "data-plate" in alice.get(places[0]).content.decode() and "data-plate" in sue.get(places[1]).content.decode()
-    response = signed_in(cast.admin).post(reverse("plate-remove", args=[used.pk]), follow=True)
+    response = world.signed_in(cast.admin).post(reverse("plate-remove", args=[used.pk]), follow=True)
     assert "The picture is deleted." in response.content.decode()
     assert picture(alice, used)[0] == 404 and not artifacts().exists(used.artifact)
     assert "data-plate" not in alice.get(places[0]).content.decode() + sue.get(places[1]).content.decode()
@@ -79,11 +64,11 @@ def test_taken_back_it_is_gone_everywhere(gate: Scene, cast: world.People) -> No
 
 def test_a_file_that_is_missing_is_not_found(gate: Scene, cast: world.People) -> None:
     artifacts().delete(gate.plates[0].artifact)
-    assert picture(signed_in(cast.alice), gate.plates[0])[0] == 404
+    assert picture(world.signed_in(cast.alice), gate.plates[0])[0] == 404
 
 
 def test_it_lies_under_no_recording_of_another_shape(gate: Scene, cast: world.People) -> None:
-    alice = signed_in(cast.alice)
+    alice = world.signed_in(cast.alice)
     for size, lies in (((640, 360), True), ((1290, 720), True), ((1280, 960), False), ((720, 1280), False)):
         Recording.objects.filter(pk=gate.recording.pk).update(width=size[0], height=size[1])
         assert ("data-plate" in alice.get(reverse("review")).content.decode()) == lies, size
@@ -91,17 +76,17 @@ def test_it_lies_under_no_recording_of_another_shape(gate: Scene, cast: world.Pe
 
 def test_a_camera_that_keeps_no_video_shows_none(gate: Scene, cast: world.People) -> None:
     Camera.objects.update(privacy=Camera.Privacy.POSES_ONLY)
-    assert "data-plate" not in signed_in(cast.alice).get(reverse("review")).content.decode()
-    text = page(signed_in(cast.admin))
+    assert "data-plate" not in world.signed_in(cast.alice).get(reverse("review")).content.decode()
+    text = page(world.signed_in(cast.admin))
     assert "This camera keeps poses only, no video" in text and reverse("plate-ask", args=["gate"]) not in text
-    refused = signed_in(cast.admin).post(reverse("plate-ask", args=["gate"]), follow=True)
+    refused = world.signed_in(cast.admin).post(reverse("plate-ask", args=["gate"]), follow=True)
     assert "This camera keeps poses only, no video" in refused.content.decode()
     assert not Job.objects.filter(kind=Job.Kind.PLATE).exists()
 
 
 def test_the_section_is_for_admins_and_says_where_things_stand(gate: Scene, cast: world.People) -> None:
-    admin = signed_in(cast.admin)
-    assert "Background plate" not in page(signed_in(cast.sue))
+    admin = world.signed_in(cast.admin)
+    assert "Background plate" not in page(world.signed_in(cast.sue))
     text = page(admin)
     assert "Not approved: only admins see it." in text and "Approved by sceneshifter" in text
     asked = admin.post(reverse("plate-ask", args=["gate"]), follow=True).content.decode()

@@ -22,15 +22,8 @@ from tests.annotator.stage import Scene
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def gate() -> Scene:
-    return stage.scene("Gate")
-
-
 def get(recording: Recording, user: Any) -> Any:
-    client = Client()
-    client.force_login(user)
-    return client.get(reverse("recording", args=[recording.pk]))
+    return world.signed_in(user).get(reverse("recording", args=[recording.pk]))
 
 
 def recorded(where: Scene, spans: list[tuple[float, float]], values: Sequence[float | None] | None = None) -> Recording:

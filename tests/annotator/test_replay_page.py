@@ -33,11 +33,6 @@ def gate() -> Scene:
     return stage.scene("Gate", events=6)
 
 
-@pytest.fixture
-def cast(gate: Scene) -> world.People:
-    return world.people(gate.camera)
-
-
 def client_of(user: Any) -> Client:
     client = Client()
     client.force_login(user)

@@ -61,11 +61,6 @@ def gate() -> Scene:
     return stage.scene("Gate", events=3)
 
 
-@pytest.fixture
-def cast(gate: Scene) -> world.People:
-    return world.people(gate.camera)
-
-
 def test_an_answer_shows_the_next_event(gate: Scene, cast: world.People) -> None:
     client = signed_in(cast.alice)
     first, second, third = gate.events

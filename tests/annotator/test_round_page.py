@@ -20,11 +20,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def gate() -> Scene:
-    return stage.scene("Gate")
-
-
-@pytest.fixture
 def admin(gate: Scene) -> Client:
     client = Client()
     client.force_login(world.people(gate.camera).admin)

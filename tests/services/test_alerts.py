@@ -39,6 +39,15 @@ def test_above_the_band_is_shown_as_one_line_a_minute_and_the_band_is_not(view: 
     assert not alerts.newest(stranger).exists()
 
 
+def test_recordings_stand_as_they_come_in_and_their_minutes_with_the_latest_first() -> None:
+    view = crowd.camera(methodology="continual")
+    piece = crowd.piece(view, 0)
+    older, newer = (crowd.seen(view, piece, [2.0], each=each)[0].recording_id for each in (20, 35))
+    rows = alerts.newest(world.people(view).alice).order_by("-segment__recording", "id")  # as people come and go
+    found = [(group.peak.recording_id, group.minute.minute) for group in alerts.groups(rows)]
+    assert found == [(newer, 2), (newer, 1), (newer, 0), (older, 1), (older, 0)]
+
+
 def test_without_a_band_all_that_is_flagged_is_an_alert() -> None:
     view = crowd.camera(methodology="continual")
     crowd.seen(view, crowd.piece(view, 0), [0.4, 1.2, 3.0])

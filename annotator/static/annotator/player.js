@@ -34,7 +34,7 @@ export class Player {
     this.duration = parseFloat(root.dataset.duration || "0");
     this.speed = 1;
     this.playing = true;
-    this.zoomed = !this.duration && !root.dataset.video;
+    this.zoomed = false;
     this.data = null;
     this.t = 0;
     this.stopped = false;
@@ -60,6 +60,7 @@ export class Player {
     this.start = this.duration ? 0 : this.data.start;
     this.end = this.duration || this.data.end;
     this.t = this.start;
+    this.zoomed = !this.duration && this.isSmall;
     this.note.textContent = this.data.people.length ? "" : gettext("Nobody in view.");
     this.resize();
     this.lay();
@@ -233,9 +234,14 @@ export class Player {
 
   // The part of the picture that the stage shows: all of it, or the asked people with room around them.
   view() {
-    const { data } = this;
-    return fitted(this.canvas, this.zoomed ? (data.box ??= around(data)) : [0, 0, data.width, data.height]);
+    const { width, height } = this.data;
+    return fitted(this.canvas, this.zoomed ? this.box : [0, 0, width, height]);
   }
+
+  get box() { return (this.data.box ??= around(this.data)); }
+
+  // Who is asked about fills less than half of the picture's height, with the room around them.
+  get isSmall() { return this.box[3] - this.box[1] < this.data.height / 2; }
 
   at(person) { return jointsAt(person, this.t, this.hasVideo); }
 
