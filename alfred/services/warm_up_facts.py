@@ -16,6 +16,8 @@ from alfred.models import Camera, ValidationMember, ValidationSet
 from alfred.services import build_validation
 
 DAY = timedelta(days=1)
+FIRST_FEW = 3
+"""Confirmed of a class on the first day: with fewer each answer would change the estimate by half."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,18 @@ class WarmUp:
         return max(known) if len(known) == len(left) else None
 
     @property
+    def _fewest(self) -> int:
+        classes = (self.normal, self.anomalous)
+        return min((one.n - one.imported for one in classes if one.n < self.needed), default=FIRST_FEW)
+
+    @property
     def estimate(self) -> str:
         """When it will be complete, in words."""
         if self.began is None:
             return _("Nothing has been asked yet: the next recording that is scored begins it.")
         left = self.days_left
+        if left is not None and timezone.now() - self.began < DAY and self._fewest < FIRST_FEW:
+            return _("Begun less than a day ago, with few confirmed: too early to say when it will be complete.")
         if left is not None:
             n = max(1, round(left))
             return ngettext(

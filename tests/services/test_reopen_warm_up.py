@@ -207,6 +207,7 @@ def test_the_time_to_completion_goes_by_what_people_confirmed() -> None:
     confirm(alice, own[8:10], 2)
     facts = warm_up_facts.in_the_making(view)
     assert facts is not None and (facts.normals, facts.anomalies) == (8, 7)
+    assert facts.estimate.startswith("Begun less than a day ago")
     # 8 normals and 2 anomalies in ten days: 12 more normals take 15 days, 13 more anomalies take 65.
     since = warm_up_facts.WarmUp(facts.normal, facts.anomalous, 20, None, timezone.now() - timedelta(days=10))
     assert since.days_left == pytest.approx(65, abs=0.01)
