@@ -16,7 +16,7 @@ def lean_cpu() -> Iterator[None]:
     another process holds a core each operation waits for the second thread to be scheduled, and STG-NF was seen to
     take a hundred times as long. Results do not depend on the number of cores either.
 
-    A softmax over joints can leave many weights below 1e-38, which a CPU multiplies a hundred times more slowly. Flushed,
+    A softmax over joints can leave many weights below 1e-38, which a CPU multiplies far more slowly. Flushed,
     TSGAD scores windows of noise 2.3 times as fast and those of mocap-cctv C2 1.2 times, with the same scores.
     """
     threads, flushed = torch.get_num_threads(), not (torch.tensor(1e-30) * 1e-10).item()
