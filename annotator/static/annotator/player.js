@@ -60,7 +60,7 @@ export class Player {
     this.start = this.duration ? 0 : this.data.start;
     this.end = this.duration || this.data.end;
     this.t = this.start;
-    this.zoomed = !this.duration && this.isSmall;
+    this.zoomed = !this.duration && (!this.root.dataset.video || this.isSmall);
     this.note.textContent = this.data.people.length ? "" : gettext("Nobody in view.");
     this.resize();
     this.lay();
